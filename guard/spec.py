@@ -1,0 +1,101 @@
+"""InputSpec: what one bundle accepts as a sample. Inferred from the trusted snapshot, kept in the manifest."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "BooleanColumn",
+    "CategoryColumn",
+    "ClassLabel",
+    "Column",
+    "ImageInput",
+    "InputSpec",
+    "NumberColumn",
+    "NumberLabel",
+    "TableInput",
+    "Task",
+]
+
+Task = Literal["classification", "regression"]
+"""What the label is: one of a closed set of classes, or a finite number."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NumberColumn(_Frozen):
+    """A numeric column. Legal values lie in [minimum, maximum]; `gaps` says whether null or absence is legal."""
+
+    kind: Literal["number"] = "number"
+    name: str
+    minimum: float
+    maximum: float
+    gaps: bool = False
+
+
+class CategoryColumn(_Frozen):
+    """A text column with a closed set of values; encoded as the index into `values`."""
+
+    kind: Literal["category"] = "category"
+    name: str
+    values: tuple[str, ...]
+    gaps: bool = False
+
+
+class BooleanColumn(_Frozen):
+    """A column of true and false; encoded as 1 and 0."""
+
+    kind: Literal["boolean"] = "boolean"
+    name: str
+    gaps: bool = False
+
+
+Column = Annotated[NumberColumn | CategoryColumn | BooleanColumn, Field(discriminator="kind")]
+"""One named column of a table."""
+
+
+class TableInput(_Frozen):
+    """Rows of named columns. Encoded as float64 (n, columns) in this order; NaN is a gap."""
+
+    kind: Literal["table"] = "table"
+    columns: tuple[Column, ...] = Field(min_length=1)
+
+
+class ImageInput(_Frozen):
+    """Images of one fixed size. Encoded as uint8 (n, height, width, channels)."""
+
+    kind: Literal["image"] = "image"
+    height: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1, le=4096)
+    channels: Literal[1, 3]
+
+
+class ClassLabel(_Frozen):
+    """A closed set of class labels, all text or all integers; encoded as int64 index into `values`."""
+
+    kind: Literal["classes"] = "classes"
+    values: tuple[str, ...] | tuple[int, ...] = Field(min_length=2)
+
+
+class NumberLabel(_Frozen):
+    """A finite number in [minimum, maximum]; encoded as float64."""
+
+    kind: Literal["number"] = "number"
+    minimum: float
+    maximum: float
+
+
+class InputSpec(_Frozen):
+    """The whole contract of one bundle: its input and its label."""
+
+    input: Annotated[TableInput | ImageInput, Field(discriminator="kind")]
+    label: Annotated[ClassLabel | NumberLabel, Field(discriminator="kind")]
+
+    @property
+    def task(self) -> Task:
+        """`classification` for a closed set of classes, `regression` for a number."""
+        return "classification" if isinstance(self.label, ClassLabel) else "regression"
