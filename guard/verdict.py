@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 __all__ = ["HoldReason", "RejectReason", "Status", "Verdict"]
 
@@ -40,8 +41,7 @@ class HoldReason(StrEnum):
     NOT_SCORED = "not_scored"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The judgement of one sample.
 
     `p_value` is the fused p-value in (0, 1]; None when the sample was not scored. `threshold` is α. `member` is the

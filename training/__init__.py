@@ -1,0 +1,1 @@
+"""The offline half: learn a bundle from a trusted snapshot, attack it, and measure it."""

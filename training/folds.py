@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.snapshot import FOLDS, Snapshot
+from training.snapshot import Snapshot
 
 __all__ = ["HOLD_OUT_FROM", "Fold", "FoldPlan", "plan_folds"]
 
 HOLD_OUT_FROM = 2000
-"""Rows from which two of the ten folds are set aside for calibration only (≥ 400 rows, so α = 1 % keeps 4 ranks of room).
+"""Rows from which two of the ten folds are set aside for calibration only (≥ 400 rows: 4 ranks at α = 1 %).
 
 One set of models then scores calibration and stream alike, which makes the rate exact; below it, models that average
 over folds would be calibrated by single-fold models and hold fewer samples than α allows.
 """
-_CROSS_FOLDS = 5
+_HELD_OUT_FOLDS = 2
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class FoldPlan:
         return np.sort(np.concatenate([fold.calibrate for fold in self.folds]))
 
 
-def plan_folds(snapshot: Snapshot) -> FoldPlan:
-    """Two of ten folds held out from `HOLD_OUT_FROM` rows on, five cross-fitted folds below."""
+def plan_folds(snapshot: Snapshot, folds: int) -> FoldPlan:
+    """Two of ten folds held out from `HOLD_OUT_FROM` rows on; `folds` cross-fitted ones below it (2 to 10)."""
     fold = snapshot.fold.astype(np.int64)
     if len(fold) >= HOLD_OUT_FROM:
-        return FoldPlan((_split(fold < FOLDS // _CROSS_FOLDS),))
-    return FoldPlan(tuple(_split(fold % _CROSS_FOLDS == k) for k in range(_CROSS_FOLDS)))
+        return FoldPlan((_split(fold < _HELD_OUT_FOLDS),))
+    return FoldPlan(tuple(_split(fold % folds == k) for k in range(folds)))
 
 
 def _split(held: NDArray[np.bool_]) -> Fold:

@@ -21,6 +21,6 @@ class Progress(Protocol):
 class Silent:
     """Shows nothing: for tests, pipes and log files."""
 
-    def track(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    def track(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:  # noqa: ARG002 – the protocol
         """Yields `items` unchanged."""
         yield from items

@@ -12,7 +12,7 @@ from guard.spec import InputSpec
 __all__ = ["FOLDS", "Snapshot"]
 
 FOLDS = 10
-"""Folds of the deterministic split. Identical inputs share a fold, so that no row is judged by a model that saw its twin."""
+"""Folds of the deterministic split. Identical inputs share a fold: no row is judged by a model that saw its twin."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Snapshot:
     """Trusted rows, encoded as `guard.spec` says.
 
     `x`: float64 (n, columns) or uint8 (n, height, width, channels); `y`: int64 (n,) class index or float64 (n,);
-    `fold`: int8 (n,) in [0, FOLDS); `origin`: int64 (n,) row number in the source, from 1; `digest`: SHA-256 of content.
+    `fold`: int8 (n,) in [0, FOLDS); `origin`: int64 (n,) row number in the source, from 1;
+    `digest`: SHA-256 of the content.
     """
 
     spec: InputSpec

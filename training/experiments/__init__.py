@@ -1,0 +1,1 @@
+"""Experiments: each writes one result file with its settings, seeds and spread."""

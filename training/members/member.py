@@ -1,4 +1,4 @@
-"""The one interface of all members: a function that learns from trusted rows and hands back a scorer with its calibration."""
+"""The one interface of all members: learn from trusted rows, hand back a scorer with its calibration."""
 
 from __future__ import annotations
 
