@@ -1,0 +1,76 @@
+# Each target sets up what it needs. RUNTIME=gpu chooses onnxruntime-gpu and the full CUDA build of torch.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+RUNTIME ?= cpu
+VENV := .venv
+BIN := $(VENV)/bin
+UV := .setup/uv/bin/uv
+LOCK := deploy/locks/dev-$(RUNTIME).txt
+# Holds the digest of the lock that is installed, and is written last: a set-up that was cut off is done again.
+READY := .setup/ready-$(RUNTIME)
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup demo test test-all lint bench experiments schemas lock browser clean
+
+help: ## Say what each target does
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 22
+
+setup: $(READY) ## Install everything into .venv, leaving .venv/bin/depois
+
+$(READY): $(LOCK) deploy/locks/uv.txt pyproject.toml
+	@rm -f .setup/ready-*
+	deploy/locks/bootstrap.sh "$(PYTHON)"
+	echo "==> Environment in $(VENV)"
+	$(UV) venv --quiet --allow-existing --python "$$(cat .setup/python)" $(VENV)
+	echo "==> Packages from $(LOCK) (a few GB the first time: torch is the larger part)"
+	$(UV) pip sync --require-hashes --python $(BIN)/python $(LOCK)
+	echo "==> depois-guard itself"
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	touch $@
+	echo "==> Ready: $(BIN)/depois --help"
+
+demo: $(READY) ## Train on real digits, filter a poisoned crowd, write demo-output/report.html
+	$(BIN)/depois demo
+
+test: $(READY) lint browser ## Lint and the test suite (what CI runs)
+	$(PYTEST)
+
+test-all: $(READY) lint browser ## The same with the slow tests
+	$(PYTEST) -m "not bench"
+
+lint: $(READY) ## Formatting, ruff, mypy --strict, Dockerfile
+	@echo "==> ruff, mypy, hadolint"
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
+
+bench: $(READY) ## Ratios and timings, written to results/
+	$(BIN)/python -m tests.bench
+
+experiments: $(READY) ## Detection and false-quarantine figures, written to results/
+	$(BIN)/depois experiment run all
+
+schemas: $(READY) ## Write schemas/ anew from the code's types
+	$(BIN)/python -m guard.schemas
+
+browser: ## Chromium, with which the reports are tested
+	@command -v chromium >/dev/null && exit 0
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  echo "==> Chromium from the distribution's packages"
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null \
+	    || echo "Chromium could not be installed: the browser tests will be skipped"
+	else
+	  echo "No Chromium here, and no right to install it: the browser tests will be skipped"
+	fi
+
+lock: $(READY) ## Resolve the lock files anew
+	deploy/locks/lock.sh $(UV)
+
+clean: ## Remove the environment and everything that was built
+	rm -rf $(VENV) .setup .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-output
