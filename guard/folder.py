@@ -1,0 +1,58 @@
+"""A folder that appears whole or not at all: a killed command leaves no half result that looks like a good one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from guard.errors import OutputFailed
+
+__all__ = ["new_folder"]
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `path`; it is renamed to `path` at the end, or removed when the body fails.
+
+    Raises OutputFailed when `path` exists already (an empty folder counts as free) or cannot be written.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise OutputFailed(f"{path} exists already; name another folder or remove it first")
+    draft = _draft(path)
+    try:
+        yield draft
+        _settle(draft, path)
+    except OSError as broken:
+        raise OutputFailed(f"{path} cannot be written: {broken}; free the space or name another folder") from broken
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _draft(path: Path) -> Path:
+    try:
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.absolute().parent))
+    except OSError as broken:
+        raise OutputFailed(f"{path} cannot be created: {broken}; name a folder that may be written") from broken
+    draft.chmod(0o755)
+    return draft
+
+
+def _settle(draft: Path, path: Path) -> None:
+    for file in draft.iterdir():
+        _to_disk(file)
+    _to_disk(draft)
+    draft.rename(path.absolute())
+    _to_disk(path.absolute().parent)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
