@@ -45,12 +45,17 @@ class FittedMember:
     (len(plan.calibration),), the score of each calibration row by a model that never saw that row or its twin.
     `curves`: named training curves for the report. `suggest`: module whose forward(z) returns the label that the
     trusted data speak for, as class scores (batch, classes) or a standardised value (batch,); None where it has none.
+    `fold_scorers`: one scorer per fold of the plan, which never saw that fold's calibration rows, to measure what the
+    member is worth; empty where rows were held out, since `scorer` itself never saw them.
+    `boundary`: mean, standard deviation and z of the critic on S_aug (§IV-C); the mimic alone has it.
     """
 
     scorer: nn.Module
     calibration: NDArray[np.float64]
     curves: dict[str, list[float]] = field(default_factory=dict)
     suggest: nn.Module | None = None
+    fold_scorers: tuple[nn.Module, ...] = ()
+    boundary: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
