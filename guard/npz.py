@@ -1,11 +1,17 @@
-"""Reads arrays out of a hostile .npz file: no pickle, no zip bomb, nothing allocated before its size is proven."""
+"""Arrays in .npz files: written the same from the same arrays, read as hostile bytes.
+
+No pickle, no zip bomb, nothing evaluated, nothing allocated before its size is proven.
+"""
 
 from __future__ import annotations
 
+import io
 import math
+import re
 import zipfile
 import zlib
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,13 +21,19 @@ from numpy.typing import NDArray
 
 from guard.errors import GuardError
 
-__all__ = ["MAX_BYTES", "array_names", "read_arrays"]
+__all__ = ["MAX_BYTES", "ArrayKind", "array_names", "pack_arrays", "read_arrays", "unpack_arrays"]
 
 MAX_BYTES = 4 << 30
 """Bytes that all arrays of one file may unpack to: a 40 kB zip bomb can claim terabytes."""
 
+_MAX_PART_BYTES = 1 << 30
 _MAX_HEADER = 4096
+_HEADER = re.compile(
+    r"\{ ?'descr': ?'([<>|=][a-zA-Z][0-9]{1,9})', ?'fortran_order': ?(True|False), "
+    r"?'shape': ?\(((?:[0-9]{1,18}(?:, ?|(?=\))))*)\),? ?\}\s*"
+)
 _KINDS = frozenset("biufUS")
+_AGAIN = "get the file again from where it was made"
 _DAMAGED = (
     *(ValueError, TypeError, EOFError, OSError, MemoryError),  # headers and data that contradict themselves
     *(zipfile.BadZipFile, zlib.error, RuntimeError),  # bad checksums; encrypted, nested or unknown kinds of members
@@ -56,7 +68,7 @@ def read_arrays(
             return {name: _read_member(archive, members[name]) for name in names}
     except _DAMAGED as broken:
         reason = str(broken) or type(broken).__name__
-        raise refuse(f"{title}: {reason}; get the file again from where it was made") from broken
+        raise refuse(f"{title}: {reason}; {_AGAIN}") from broken
 
 
 def _array_name(member: zipfile.ZipInfo) -> str:
@@ -90,12 +102,14 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[A
 
 
 def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = npy.read_magic(stream)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran, dtype = read(stream, max_header_size=_MAX_HEADER)
-    if any(size < 0 for size in shape):
-        raise ValueError(f"an array says shape {shape}")
-    return shape, fortran, dtype
+    """By the one spelling that NumPy writes; NumPy's own reader evaluates it and trips over hostile syntax."""
+    size_bytes = 2 if npy.read_magic(stream) == (1, 0) else 4
+    text = stream.read(min(int.from_bytes(stream.read(size_bytes), "little"), _MAX_HEADER)).decode("latin-1")
+    found = _HEADER.fullmatch(text)
+    if found is None:
+        raise ValueError(f"an array has the header {text[:80]!r}; only plain numbers and text are read, never pickles")
+    shape = tuple(int(size) for size in re.findall("[0-9]+", found[3]))
+    return shape, found[2] == "True", np.dtype(found[1])
 
 
 def _fill(stream: IO[bytes], flat: NDArray[Any]) -> None:
@@ -108,3 +122,49 @@ def _fill(stream: IO[bytes], flat: NDArray[Any]) -> None:
         done += got
     if stream.read(1):
         raise ValueError("bytes follow after an array's end")
+
+
+@dataclass(frozen=True)
+class ArrayKind:
+    """What an array must be: its dtype, such as `<f8`, and its shape with None for a length that is free."""
+
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype} ({', '.join('*' if length is None else str(length) for length in self.shape)})"
+
+    def admits(self, array: NDArray[Any]) -> bool:
+        """Whether `array` is of this kind."""
+        return (
+            array.dtype.str == self.dtype
+            and array.ndim == len(self.shape)
+            and all(want is None or got == want for got, want in zip(array.shape, self.shape, strict=True))
+        )
+
+
+def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """The bytes of a compressed .npz file with `arrays`; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    contiguous: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    np.savez_compressed(buffer, allow_pickle=False, **contiguous)
+    return buffer.getvalue()
+
+
+def unpack_arrays(
+    data: bytes, kinds: Mapping[str, ArrayKind], title: str, refuse: type[GuardError]
+) -> dict[str, NDArray[Any]]:
+    """The arrays in the bytes of an .npz file that holds exactly `kinds`, at most 1 GiB unpacked.
+
+    Raises `refuse` as `read_arrays` does, and when an array is not of its kind.
+    """
+    names = array_names(io.BytesIO(data), title, refuse)
+    if sorted(names) != sorted(kinds):
+        shown = [name[:60] for name in names[:8]]
+        raise refuse(f"{title}: it must hold exactly the arrays {sorted(kinds)}, but holds {shown}; {_AGAIN}")
+    arrays = read_arrays(io.BytesIO(data), names, title, refuse, max_bytes=_MAX_PART_BYTES)
+    for name, kind in kinds.items():
+        if not kind.admits(arrays[name]):
+            found = f"{arrays[name].dtype.str} {arrays[name].shape}"
+            raise refuse(f"{title}: array {name!r} is {found}, expected {kind}; {_AGAIN}")
+    return arrays

@@ -1,0 +1,153 @@
+"""Conformal p-values from scores of trusted samples, and the band in which a false-alarm rate can be held.
+
+All functions take scores of which higher is more suspicious. Clean samples are exchangeable with the calibration rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Band", "SmoothRanks", "band", "mixture_band", "p_values", "rank_at", "rows_needed", "smooth_ranks"]
+
+Floats = NDArray[np.float64]
+
+_TAIL_FROM = 0.8
+_BAND = (0.05, 0.95)
+_DRAWS = 100_000
+_SEED = 20_210
+
+
+def p_values(calibration: Floats, scores: Floats) -> Floats:
+    """Conformal p-values p = (1 + #{calibration ≥ s}) / (n + 1), in [1/(n + 1), 1].
+
+    `calibration`: (n,) in any order, `scores`: (m,); returns (m,). A tie counts as ≥. For an exchangeable clean sample
+    P(p ≤ α) ≤ α.
+    """
+    return _ranked(np.sort(calibration), scores)
+
+
+def rank_at(alpha: float, n: int) -> int:
+    """The largest k with k / (n + 1) ≤ α: a sample is held when fewer than k calibration scores reach its own."""
+    k = int(alpha * (n + 1))
+    return k + 1 if (k + 1) / (n + 1) <= alpha else k
+
+
+def rows_needed(alpha: float) -> int:
+    """Calibration rows from which α is guaranteed: ⌈1/α⌉ − 1, the smallest n whose least p-value reaches α."""
+    n = max(math.ceil(1 / alpha) - 2, 0)
+    while rank_at(alpha, n) < 1:
+        n += 1
+    return n
+
+
+@dataclass(frozen=True)
+class SmoothRanks:
+    """Calibration scores whose p-value goes on falling beyond the largest of them.
+
+    `ordered`: (n,) ascending; `surprise_at`: (n + 1,), −log p where r scores lie below; the tail begins above `start`,
+    where −log p is `surprise_at_start`, and falls with `scale` (infinite where ties leave nothing above `start`).
+    """
+
+    ordered: Floats
+    surprise_at: Floats
+    start: float
+    surprise_at_start: float
+    scale: float
+
+    def p_values(self, scores: Floats) -> Floats:
+        """Plain conformal p-values of `scores` (m,), without the tail."""
+        return _ranked(self.ordered, scores)
+
+    def surprise(self, scores: Floats) -> Floats:
+        """−log p of `scores` (m,): of the conformal rank up to `start`, of the exponential tail above it."""
+        rank = np.searchsorted(self.ordered, scores, side="left")
+        with np.errstate(over="ignore"):
+            tail = self.surprise_at_start + (scores - self.start) / self.scale
+        return np.where(scores > self.start, tail, self.surprise_at[rank])
+
+
+def smooth_ranks(calibration: Floats) -> SmoothRanks:
+    """Ranks of `calibration` (n,) with an exponential tail above its 80 % quantile.
+
+    With u the ⌈.8 n⌉-th smallest score, m = #{s > u} and b = mean(s − u | s > u), the p-value of s > u is
+    ((m + 1)/(n + 1)) · exp(−(s − u)/b). Continuous from above at u and never rising in s. There is no guarantee beyond
+    the fit: `band` says what it is worth. Where m = 0 the p-value stays at 1/(n + 1).
+    """
+    ordered = np.sort(calibration)
+    n = len(ordered)
+    start = float(ordered[n - _rows_in_tail(n) - 1])
+    excess = ordered[ordered > start] - start
+    scale = float(excess.mean()) if len(excess) else math.inf
+    surprise_at = -np.log((1 + n - np.arange(n + 1)) / (n + 1))
+    return SmoothRanks(ordered, surprise_at, start, -math.log((len(excess) + 1) / (n + 1)), scale)
+
+
+@dataclass(frozen=True)
+class Band:
+    """The share of clean samples that will be held: between `low` and `high` for nine calibrations out of ten."""
+
+    low: float
+    high: float
+    extrapolated: bool
+
+
+def band(alpha: float, n: int) -> Band:
+    """The 5–95 % band of the realised rate at α with n calibration rows.
+
+    Where k = ⌊α (n + 1)⌋ ≥ 1 the rate is Beta(k, n + 1 − k), exactly. Below that the tail is extrapolated: with m rows
+    in the tail and p̂_u = (m + 1)/(n + 1) it is p_u (α/p̂_u)^G, p_u ~ Beta(m + 1, n − m), G ~ Gamma(m, 1/m) the relative
+    error of the fitted scale, by seeded simulation; right for tails that are exponential.
+    """
+    k = rank_at(alpha, n)
+    if k >= 1:
+        low, high = (_beta_quantile(q, k, n) for q in _BAND)
+        return Band(low, high, extrapolated=False)
+    return mixture_band(alpha, [n])
+
+
+def mixture_band(alpha: float, sizes: Sequence[int]) -> Band:
+    """The band when calibration rows fall into groups that are ranked apart, in the proportions of `sizes`."""
+    rng = np.random.default_rng(_SEED)
+    shares = np.asarray(sizes) / sum(sizes)
+    rates = sum(share * _draw_rates(alpha, n, rng) for share, n in zip(shares, sizes, strict=True))
+    low, high = np.quantile(rates, _BAND)
+    return Band(float(low), float(high), extrapolated=any(rank_at(alpha, n) < 1 for n in sizes))
+
+
+def _draw_rates(alpha: float, n: int, rng: np.random.Generator) -> Floats:
+    k = rank_at(alpha, n)
+    if k >= 1:
+        return rng.beta(k, n + 1 - k, _DRAWS) if k <= n else np.ones(_DRAWS)
+    m = _rows_in_tail(n)
+    if m == 0:
+        return rng.uniform(size=_DRAWS)
+    beyond = rng.beta(m + 1, n - m, _DRAWS)
+    return beyond * (alpha * (n + 1) / (m + 1)) ** rng.gamma(m, 1 / m, _DRAWS)
+
+
+def _rows_in_tail(n: int) -> int:
+    return n - math.ceil(_TAIL_FROM * n)
+
+
+def _ranked(ordered: Floats, scores: Floats) -> Floats:
+    at_least = len(ordered) - np.searchsorted(ordered, scores, side="left")
+    return (1 + at_least) / (len(ordered) + 1)
+
+
+def _beta_quantile(q: float, k: int, n: int) -> float:
+    """The q quantile of Beta(k, n + 1 − k), the k-th smallest of n uniforms, by bisection of P(Binomial(n, x) ≥ k)."""
+    if k > n:
+        return 1.0
+    j = np.arange(1, k)
+    log_choose = np.concatenate([[0.0], np.cumsum(np.log((n - j + 1) / j))])
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        x = (low + high) / 2
+        fewer = np.exp(log_choose + np.arange(k) * math.log(x) + (n - np.arange(k)) * math.log1p(-x)).sum()
+        low, high = (x, high) if 1 - fewer < q else (low, x)
+    return (low + high) / 2
