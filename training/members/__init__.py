@@ -1,1 +1,16 @@
-"""The members: each is one file that scores how badly a label fits its sample."""
+"""The members: each is one file that scores how badly a label fits its sample. `MEMBERS` is the one list of them."""
+
+from __future__ import annotations
+
+from training.members.adversarial import ADVERSARIAL
+from training.members.gp import GP
+from training.members.integrity import INTEGRITY
+from training.members.knn import KNN
+from training.members.lgm import LGM
+from training.members.member import Member
+from training.members.nll import NLL
+
+__all__ = ["MEMBERS"]
+
+MEMBERS: tuple[Member, ...] = (NLL, KNN, GP, LGM, ADVERSARIAL, INTEGRITY)
+"""Every member that a bundle can have, in the order of the graph's scores."""

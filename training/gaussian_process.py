@@ -1,0 +1,103 @@
+"""Gaussian process regression with one kernel for all outputs and leave-one-out predictions in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+__all__ = ["GaussianProcess", "Kernel", "choose_kernel", "leave_out"]
+
+_LENGTHS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+_NOISES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+_SEARCH_ROWS = 300
+"""A search costs 7 decompositions and 42 products of n³: .5 s at 300 rows on one core."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """k(a, b) = exp(−‖a − b‖² / 2ℓ²), with noise variance λ on the diagonal, all times `amplitude` (a variance)."""
+
+    length: float
+    noise: float
+    amplitude: float
+
+
+def choose_kernel(z: NDArray[np.float64], targets: NDArray[np.float64], seed: int) -> Kernel:
+    """The kernel on a grid of ℓ (times the median distance) and λ with the best leave-one-out log-density.
+
+    `z`: (n, d); `targets`: (n, t), t outputs of one kernel. Amplitude: the mean of squared residual over variance. At
+    most `_SEARCH_ROWS` rows, drawn with `seed`, take part.
+    """
+    rows = np.random.default_rng(seed).permutation(len(z))[:_SEARCH_ROWS]
+    z, targets = z[rows], targets[rows]
+    square = _square_distances(z, z)
+    median = float(np.sqrt(np.median(square[square > 0]))) if (square > 0).any() else 1.0
+    best, kernel = -np.inf, Kernel(median, 1.0, 1.0)
+    for length in (share * median for share in _LENGTHS):
+        values, vectors = np.linalg.eigh(np.exp(-square / (2 * length**2)))
+        for noise in _NOISES:
+            inverse = (vectors / (values + noise)) @ vectors.T
+            variance = 1 / np.diag(inverse)
+            excess = ((inverse @ targets) ** 2).mean(1) * variance
+            amplitude = max(float(excess.mean()), 1e-12)
+            density = -float(np.log(amplitude * variance).sum())  # the quadratic term is n at this amplitude
+            if density > best:
+                best, kernel = density, Kernel(length, noise, amplitude)
+    return kernel
+
+
+def leave_out(
+    z: NDArray[np.float64], targets: NDArray[np.float64], kernel: Kernel
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean (n, t) and variance (n,) of each row by a process on all rows but itself and its twins, in closed form.
+
+    With P = (K + λI)⁻¹ and I a group of identical rows: mean_I = y_I − P_II⁻¹ (P y)_I, covariance_I = P_II⁻¹
+    (Rasmussen and Williams, eqs 5.10 to 5.12, written for groups).
+    """
+    precision = np.linalg.inv(_gram(z, z, kernel) + kernel.noise * np.eye(len(z)))
+    weights = precision @ targets
+    mean, variance = np.empty_like(targets), np.empty(len(z))
+    _, group = np.unique(z, axis=0, return_inverse=True)
+    for rows in np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1]):
+        block = np.linalg.inv(precision[np.ix_(rows, rows)])
+        mean[rows] = targets[rows] - block @ weights[rows]
+        variance[rows] = np.diag(block)
+    return mean, kernel.amplitude * variance
+
+
+class GaussianProcess(nn.Module):
+    """Mean (batch, t) and variance with noise (batch,) at z (batch, d), of a process on trusted rows."""
+
+    bank: Tensor
+    weights: Tensor
+    root: Tensor
+
+    def __init__(self, z: NDArray[np.float64], targets: NDArray[np.float64], kernel: Kernel) -> None:
+        super().__init__()
+        root = np.linalg.inv(np.linalg.cholesky(_gram(z, z, kernel) + kernel.noise * np.eye(len(z))))
+        self.register_buffer("bank", torch.tensor(z, dtype=torch.float32))
+        self.register_buffer("weights", torch.tensor(root.T @ (root @ targets), dtype=torch.float32))
+        self.register_buffer("root", torch.tensor(root.T.copy(), dtype=torch.float32))
+        self.kernel = kernel
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Predicts a batch."""
+        square = (z * z).sum(1, keepdim=True) - 2 * z @ self.bank.T + (self.bank * self.bank).sum(1)
+        near = torch.exp(-square.clamp_min(0) / (2 * self.kernel.length**2))
+        explained = ((near @ self.root) ** 2).sum(1)
+        variance = (1 + self.kernel.noise - explained).clamp_min(self.kernel.noise)
+        return near @ self.weights, self.kernel.amplitude * variance
+
+
+def _square_distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    square: NDArray[np.float64] = (a * a).sum(1)[:, None] - 2 * a @ b.T + (b * b).sum(1)
+    return np.maximum(square, 0.0)
+
+
+def _gram(a: NDArray[np.float64], b: NDArray[np.float64], kernel: Kernel) -> NDArray[np.float64]:
+    gram: NDArray[np.float64] = np.exp(-_square_distances(a, b) / (2 * kernel.length**2))
+    return gram

@@ -1,0 +1,75 @@
+"""integrity: was this image tampered with? Looks at the image alone, whatever its label."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812 – PyTorch's own name for it
+from torch import Tensor, nn
+
+from guard.spec import InputSpec
+from training.members.corruption import corrupt, degrade
+from training.members.member import FittedMember, Member, TrustedData
+from training.members.out_of_fold import cross_fit
+from training.networks import BatchLoss, recipe_for, seeded, train
+
+__all__ = ["INTEGRITY", "TamperNetwork"]
+
+
+def _applies(spec: InputSpec, rows: int) -> bool:  # noqa: ARG001 – the interface
+    return spec.input.kind == "image"
+
+
+class TamperNetwork(nn.Module):
+    """Three small convolutions, mean and maximum over the image, one log-odds: (batch, c, h, w), any y → (batch,)."""
+
+    def __init__(self, channels: int, size: tuple[int, int]) -> None:
+        super().__init__()
+        stride = 2 if min(size) >= 16 else 1
+        self.local = nn.Sequential(
+            nn.Conv2d(channels, 16, 3, stride=stride, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(32, 32, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.verdict = nn.Linear(64, 1)
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002 – every scorer takes the label
+        """Log-odds that the image was tampered with."""
+        local = self.local(z)
+        log_odds: Tensor = self.verdict(torch.cat([local.mean((2, 3)), local.amax((2, 3))], 1))
+        return log_odds.squeeze(1)
+
+
+def fit(data: TrustedData) -> FittedMember:
+    """Learns to tell trusted images from randomly corrupted trusted images; no attack is used.
+
+    Half of each batch stays clean (a part of it honestly degraded, see `corruption`), the other half is corrupted.
+    """
+
+    def learn(z: Tensor, y: Tensor, seed: int, name: str) -> tuple[nn.Module, list[float]]:
+        network = seeded(lambda: TamperNetwork(z.shape[1], (z.shape[2], z.shape[3])), seed).to(data.device)
+        recipe = recipe_for(z, data.preset.network, data.preset.batch)
+        return network, train(network, _loss(network), z, y, recipe, seed, data.progress, f"integrity, {name}")
+
+    return cross_fit(data, learn).member()
+
+
+def _loss(network: nn.Module) -> BatchLoss:
+    def loss(z: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+        images = torch.cat([degrade(z, generator), corrupt(z, generator)])
+        tampered = torch.cat([torch.zeros_like(z[:, 0, 0, 0]), torch.ones_like(z[:, 0, 0, 0])])
+        return F.binary_cross_entropy_with_logits(network(images, torch.cat([y, y])), tampered)
+
+    return loss
+
+
+INTEGRITY = Member(
+    name="integrity",
+    description="traces of tampering in the image alone, learned from random corruptions of trusted images",
+    blind_to="wrong labels on untouched images; changes that look like honest images: shifts, thicker strokes, patches",
+    weight=1.0,
+    applies=_applies,
+    fit=fit,
+)

@@ -1,0 +1,90 @@
+"""lgm: a large-margin Gaussian mixture in feature space."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812 – PyTorch's own name for it
+from torch import Tensor, nn
+
+from guard.spec import InputSpec
+from training.members.member import FittedMember, Member, TrustedData
+from training.members.out_of_fold import cross_fit
+from training.networks import BatchLoss, body, recipe_for, seeded, train
+
+__all__ = ["LGM", "GaussianMixtureHead", "MixtureScore", "large_margin_loss"]
+
+_FEATURES = 16
+_MARGIN = 0.3
+_LIKELIHOOD = 0.1
+
+
+def _applies(spec: InputSpec, rows: int) -> bool:  # noqa: ARG001 – the interface
+    return spec.task == "classification" and spec.input.kind == "image"
+
+
+class GaussianMixtureHead(nn.Module):
+    """d_k = ½‖f − μ_k‖² of features f (batch, h) to every class mean: (batch, classes)."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.means = nn.Parameter(torch.randn(classes, features))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Half the squared distances; their negative is the log-likelihood up to a constant."""
+        square = (features * features).sum(1, keepdim=True) - 2 * features @ self.means.T + (self.means**2).sum(1)
+        return 0.5 * square
+
+
+def large_margin_loss(distance: Tensor, y: Tensor, *, margin: float = _MARGIN, weight: float = _LIKELIHOOD) -> Tensor:
+    """CE of logits −(1 + α·1[k = y]) d_k, plus λ d_y: the mean over the batch.
+
+    `distance`: (batch, classes) as `GaussianMixtureHead` returns; `margin` is α, `weight` λ.
+    """
+    claimed = F.one_hot(y, distance.shape[1])
+    own = distance.gather(1, y[:, None]).mean()
+    return F.cross_entropy(-distance * (1 + margin * claimed), y) + weight * own
+
+
+class MixtureScore(nn.Module):
+    """d_y − min_k d_k of a network with a Gaussian mixture head: 0 where the claimed class is the nearest."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """Scores a batch: (batch, …), int64 (batch,) → (batch,)."""
+        distance: Tensor = self.network(z)
+        return distance.gather(1, y[:, None]).squeeze(1) - distance.amin(1)
+
+
+def fit(data: TrustedData) -> FittedMember:
+    """Large-margin Gaussian mixture (Wan et al. 2018), used for detection as Sargsyan et al. (2020) do.
+
+    Differs from the paper: the covariance is the identity throughout, hence log|Λ| = 0; classes have equal priors; α
+    and λ are constant. The score is d_y − min_k d_k instead of the likelihood d_y: ...
+    """
+
+    def learn(z: Tensor, y: Tensor, seed: int, name: str) -> tuple[nn.Module, list[float]]:
+        def build() -> nn.Module:
+            return nn.Sequential(body(z.shape[1:], _FEATURES), GaussianMixtureHead(_FEATURES, data.classes))
+
+        network = seeded(build, seed).to(data.device)
+        recipe = recipe_for(z, data.preset.network, data.preset.batch)
+        return MixtureScore(network), train(network, _loss(network), z, y, recipe, seed, data.progress, f"lgm, {name}")
+
+    return cross_fit(data, learn).member()
+
+
+def _loss(network: nn.Module) -> BatchLoss:
+    return lambda z, y, _: large_margin_loss(network(z), y)
+
+
+LGM = Member(
+    name="lgm",
+    description="distance to the claimed class against the nearest class in a large-margin Gaussian feature space",
+    blind_to="labels that are right, however the sample was altered; samples moved into the claimed class's features",
+    weight=1.0,
+    applies=_applies,
+    fit=fit,
+)

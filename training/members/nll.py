@@ -1,0 +1,63 @@
+"""nll: how improbable a network that learned from trusted data finds the claimed class."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812 – PyTorch's own name for it
+from torch import Tensor, nn
+
+from guard.spec import InputSpec
+from training.members.member import FittedMember, Member, TrustedData
+from training.members.out_of_fold import cross_fit
+from training.networks import BatchLoss, ClaimedLabelLoss, Mean, body, recipe_for, seeded, train
+
+__all__ = ["NLL"]
+
+
+def _applies(spec: InputSpec, rows: int) -> bool:  # noqa: ARG001 – the interface
+    return spec.task == "classification"
+
+
+def fit(data: TrustedData) -> FittedMember:
+    """−log p(y|z) of the authenticator's kind of classifier (§IV-A), averaged over the folds.
+
+    Tables: a perceptron trained with mixup (Zhang et al. 2018): λ z_i + (1 − λ) z_j, λ CE(y_i) + (1 − λ) CE(y_j), with
+    λ ~ Beta(½, ½), which is sin²(πu/2) of a uniform u. Images do as well without.
+    `suggest` returns the mean log-probability of every class.
+    """
+
+    def learn(z: Tensor, y: Tensor, seed: int, name: str) -> tuple[nn.Module, list[float]]:
+        network = seeded(lambda: body(z.shape[1:], data.classes), seed).to(data.device)
+        loss = _cross_entropy(network) if z.ndim == 4 else _mixup(network)
+        recipe = recipe_for(z, data.preset.network, data.preset.batch)
+        return ClaimedLabelLoss(network), train(network, loss, z, y, recipe, seed, data.progress, f"nll, {name}")
+
+    fitted = cross_fit(data, learn)
+    suggest = Mean(nn.Sequential(scorer.get_submodule("classifier"), nn.LogSoftmax(-1)) for scorer in fitted.scorers)
+    return fitted.member(suggest)
+
+
+def _cross_entropy(network: nn.Module) -> BatchLoss:
+    return lambda z, y, _: F.cross_entropy(network(z), y)
+
+
+def _mixup(network: nn.Module) -> BatchLoss:
+    def loss(z: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+        share = torch.sin(torch.rand(len(z), generator=generator, device=z.device) * (torch.pi / 2)) ** 2
+        partner = torch.randperm(len(z), generator=generator, device=z.device)
+        logits = network(share[:, None] * z + (1 - share[:, None]) * z[partner])
+        first = F.cross_entropy(logits, y, reduction="none")
+        second = F.cross_entropy(logits, y[partner], reduction="none")
+        return (share * first + (1 - share) * second).mean()
+
+    return loss
+
+
+NLL = Member(
+    name="nll",
+    description="−log p(label | sample) of a classifier trained on trusted data",
+    blind_to="labels that are right, however the sample was altered; mild flips at the border of two classes",
+    weight=1.0,
+    applies=_applies,
+    fit=fit,
+)

@@ -1,0 +1,61 @@
+"""Cross-fitting: a model per fold, every calibration row scored by the model that never saw it or its twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from training.members.member import FittedMember, TrustedData
+from training.networks import Mean
+
+__all__ = ["CrossFitted", "cross_fit", "score_rows"]
+
+Learn = Callable[[Tensor, Tensor, int, str], tuple[nn.Module, list[float]]]
+"""(z, y, seed, name) of one fold's training rows → a module scoring (z, y), and its training curve."""
+
+_SCORE_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class CrossFitted:
+    """One scorer per fold, the calibration scores in the order of `plan.calibration`, and the training curves."""
+
+    scorers: tuple[nn.Module, ...]
+    calibration: NDArray[np.float64]
+    curves: dict[str, list[float]]
+
+    def member(self, suggest: nn.Module | None = None) -> FittedMember:
+        """The member that serves: the mean of the folds' scores, or the one scorer where rows were held out."""
+        if len(self.scorers) == 1:
+            return FittedMember(self.scorers[0], self.calibration, self.curves, suggest)
+        return FittedMember(Mean(self.scorers), self.calibration, self.curves, suggest, self.scorers)
+
+
+def cross_fit(data: TrustedData, learn: Learn) -> CrossFitted:
+    """Learns on each fold's training rows and scores its calibration rows."""
+    scorers, curves = [], {}
+    calibration = np.full(len(data.y), np.nan)
+    for k, fold in enumerate(data.plan.folds):
+        name = f"fold {k + 1}/{len(data.plan.folds)}"
+        scorer, curve = learn(data.z[fold.train], data.y[fold.train], data.seed + k, name)
+        calibration[fold.calibrate] = score_rows(scorer, data.z[fold.calibrate], data.y[fold.calibrate])
+        scorers.append(scorer)
+        if curve:
+            curves[name] = curve
+    return CrossFitted(tuple(scorers), calibration[data.plan.calibration], curves)
+
+
+def score_rows(scorer: nn.Module, z: Tensor, y: Tensor) -> NDArray[np.float64]:
+    """`scorer(z, y)` of any number of rows, in pieces that fit in memory: float64 (n,)."""
+    with torch.no_grad():
+        parts = [
+            scorer(z[start : start + _SCORE_BATCH], y[start : start + _SCORE_BATCH])
+            for start in range(0, len(z), _SCORE_BATCH)
+        ]
+    scores: NDArray[np.float64] = torch.cat(parts).double().cpu().numpy()
+    return scores
