@@ -58,7 +58,7 @@ class RadiusCurriculum:
         return loss
 
 
-def fit(data: TrustedData) -> FittedMember:
+def _fit(data: TrustedData) -> FittedMember:
     """Adversarial training (Madry et al. 2018) of the nll member's network on trusted images; the score is −log p(y|z).
 
     The noise is made against the network in training, from trusted images, to smooth it; no attack's output is ever
@@ -84,5 +84,5 @@ ADVERSARIAL = Member(
     blind_to="labels that are right; white-box attackers beyond the radius of its training",
     weight=1.0,
     applies=_applies,
-    fit=fit,
+    fit=_fit,
 )

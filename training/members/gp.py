@@ -50,7 +50,7 @@ class _Score(nn.Module):
         return score
 
 
-def fit(data: TrustedData) -> FittedMember:
+def _fit(data: TrustedData) -> FittedMember:
     """Gaussian process on trusted rows; classes as one-hot outputs of one kernel, regression labels as they are.
 
     The process that scores calibration row i knows every row but i and its twins (closed form, so that calibration
@@ -85,5 +85,5 @@ GP = Member(
     blind_to="labels that smooth interpolation between trusted rows would give; regions without trusted rows",
     weight=1.0,
     applies=_applies,
-    fit=fit,
+    fit=_fit,
 )

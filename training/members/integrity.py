@@ -42,7 +42,7 @@ class TamperNetwork(nn.Module):
         return log_odds.squeeze(1)
 
 
-def fit(data: TrustedData) -> FittedMember:
+def _fit(data: TrustedData) -> FittedMember:
     """Learns to tell trusted images from randomly corrupted trusted images; no attack is used.
 
     Half of each batch stays clean (a part of it honestly degraded, see `corruption`), the other half is corrupted.
@@ -71,5 +71,5 @@ INTEGRITY = Member(
     blind_to="wrong labels on untouched images; changes that look like honest images: shifts, thicker strokes, patches",
     weight=1.0,
     applies=_applies,
-    fit=fit,
+    fit=_fit,
 )

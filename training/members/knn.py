@@ -26,7 +26,7 @@ def _applies(spec: InputSpec, rows: int) -> bool:  # noqa: ARG001 – the interf
     return spec.task == "classification" and spec.input.kind == "table"
 
 
-def neighbours(rows: int) -> int:
+def _neighbours(rows: int) -> int:
     """k: 1 below 100 rows, where a class may have only a few islands of one row; 3 from there on.
 
     On two moons (noise .2, 145 rows, confident flips, α = 1 %) k = 3 caught .83 and k = 1 .65; on random islands with
@@ -82,7 +82,7 @@ def _distances(a: Tensor, b: Tensor) -> Tensor:
     return square.clamp_min(0).sqrt()
 
 
-def fit(data: TrustedData) -> FittedMember:
+def _fit(data: TrustedData) -> FittedMember:
     """The distance ratio to trusted rows; no training, one bank.
 
     Where every row counts the bank holds all of them, and a calibration row is scored by the bank without itself and
@@ -92,12 +92,12 @@ def fit(data: TrustedData) -> FittedMember:
 
     def learn(z: Tensor, y: Tensor, seed: int, name: str) -> tuple[nn.Module, list[float]]:  # noqa: ARG001 – the interface
         rows = torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(len(z))[:BANK])).to(z.device)
-        return NeighbourRatio(z[rows], y[rows], data.classes, neighbours(len(data.y))), []
+        return NeighbourRatio(z[rows], y[rows], data.classes, _neighbours(len(data.y))), []
 
     fitted = cross_fit(data, learn)
     if data.plan.held_out:
         return fitted.member()
-    scorer = NeighbourRatio(data.z, data.y, data.classes, neighbours(len(data.y)))
+    scorer = NeighbourRatio(data.z, data.y, data.classes, _neighbours(len(data.y)))
     left_out = score_rows(_LeaveOneOut(scorer), data.z, data.y)
     return FittedMember(scorer, left_out[data.plan.calibration], fold_scorers=fitted.scorers)
 
@@ -121,5 +121,5 @@ KNN = Member(
     blind_to="samples that lie nearest to their claimed class, and regions without trusted samples",
     weight=1.0,
     applies=_applies,
-    fit=fit,
+    fit=_fit,
 )

@@ -58,7 +58,7 @@ class MixtureScore(nn.Module):
         return distance.gather(1, y[:, None]).squeeze(1) - distance.amin(1)
 
 
-def fit(data: TrustedData) -> FittedMember:
+def _fit(data: TrustedData) -> FittedMember:
     """Large-margin Gaussian mixture (Wan et al. 2018), used for detection as Sargsyan et al. (2020) do.
 
     Differs from the paper: the covariance is the identity throughout, hence log|Λ| = 0; classes have equal priors; α
@@ -86,5 +86,5 @@ LGM = Member(
     blind_to="labels that are right, however the sample was altered; samples moved into the claimed class's features",
     weight=1.0,
     applies=_applies,
-    fit=fit,
+    fit=_fit,
 )

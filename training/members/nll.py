@@ -18,7 +18,7 @@ def _applies(spec: InputSpec, rows: int) -> bool:  # noqa: ARG001 – the interf
     return spec.task == "classification"
 
 
-def fit(data: TrustedData) -> FittedMember:
+def _fit(data: TrustedData) -> FittedMember:
     """−log p(y|z) of the authenticator's kind of classifier (§IV-A), averaged over the folds.
 
     Tables: a perceptron trained with mixup (Zhang et al. 2018): λ z_i + (1 − λ) z_j, λ CE(y_i) + (1 − λ) CE(y_j), with
@@ -59,5 +59,5 @@ NLL = Member(
     blind_to="labels that are right, however the sample was altered; mild flips at the border of two classes",
     weight=1.0,
     applies=_applies,
-    fit=fit,
+    fit=_fit,
 )
