@@ -1,0 +1,143 @@
+"""The hot path from raw records to arrays. It only says yes; `guard.diagnose` names what is wrong with the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from guard.diagnose import diagnose, repeats_a_key
+from guard.payload import Form, payload_reader
+from guard.record import Head, record_type
+from guard.rejection import Fault, Rejection
+from guard.sample import is_rfc3339
+from guard.spec import ClassLabel, InputSpec
+
+__all__ = ["MAX_RECORD_BYTES", "Decoded", "Decoder"]
+
+MAX_RECORD_BYTES = 1 << 20
+"""Default limit of one record: what a Kafka broker takes by default, and the bound on the work one record can cause."""
+
+_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_COLON = ord(":")
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A batch of records, sorted into scorable, unknown and rejected ones: each record is exactly one of these.
+
+    `x`: (m, …) and `y`: (m,), the scorable samples as `guard.spec` encodes them; `index`: (m,) their positions in the
+    batch, ascending; `unknown`: positions of well-formed samples whose label the specification does not hold;
+    `heads`: for each record its `Head` (`id`, `source`, `label`), or its `Rejection`.
+    """
+
+    x: NDArray[np.float64] | NDArray[np.uint8]
+    y: NDArray[np.int64] | NDArray[np.float64]
+    index: NDArray[np.int64]
+    unknown: NDArray[np.int64]
+    heads: list[Head | Rejection]
+
+
+class Decoder:
+    """Decodes records under one specification. No record, whatever its bytes, makes it raise."""
+
+    def __init__(self, spec: InputSpec, max_record_bytes: int = MAX_RECORD_BYTES) -> None:
+        self._spec = spec
+        self._limit = max_record_bytes
+        self._parse = msgspec.json.Decoder(record_type(spec)).decode
+        self._payloads = payload_reader(spec)
+        values = spec.label.values if isinstance(spec.label, ClassLabel) else ()
+        self._classes: dict[Any, int] = {value: index for index, value in enumerate(values)}
+
+    def decode(self, records: Sequence[bytes]) -> Decoded:
+        """Sort a batch. Records are judged one by one: what stands beside a record never changes its fate."""
+        heads, blocks = self._read(records)
+        x: NDArray[Any] = np.empty((len(records), *self._payloads.shape), self._payloads.dtype)
+        good = np.zeros(len(records), np.bool_)
+        colons = np.zeros(len(records), np.int64)
+        for form, (positions, rows) in blocks.items():
+            block = self._payloads.check(form, rows)
+            x[positions], good[positions], colons[positions] = block.values, block.legal, block.colons
+        y, legal, known = self._encode_labels(heads)
+        good &= legal
+        good[_repeating(records, heads, np.flatnonzero(good), colons)] = False
+        final = [head if ok else None for head, ok in zip(heads, good.tolist(), strict=True)]
+        index = np.flatnonzero(good & known)
+        return Decoded(x[index], y[index], index, np.flatnonzero(good & ~known), self._diagnose(records, final))
+
+    def _read(self, records: Sequence[bytes]) -> tuple[list[Head | None], dict[Form, tuple[list[int], list[bytes]]]]:
+        """Each record's head, None where it is refused; and the positions and rows of each form of payload."""
+        heads: list[Head | None] = []
+        blocks: dict[Form, tuple[list[int], list[bytes]]] = {}
+        for position, raw in enumerate(records):
+            head = self._head(raw)
+            try:
+                payload = None if head is None else self._payloads.read(head)
+            except Fault:
+                payload = None
+            heads.append(None if payload is None else head)
+            if payload is not None:
+                positions, rows = blocks.setdefault(payload[0], ([], []))
+                positions.append(position)
+                rows.append(payload[1])
+        return heads, blocks
+
+    def _head(self, raw: bytes) -> Head | None:
+        if len(raw) > self._limit:
+            return None
+        try:
+            head = self._parse(raw)
+        except _UNDECODABLE:
+            return None
+        return head if head.event_time is None or is_rfc3339(head.event_time) else None
+
+    def _encode_labels(self, heads: Sequence[Head | None]) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Encoded labels, which of them are legal, and which of them the specification knows."""
+        label = self._spec.label
+        if isinstance(label, ClassLabel):
+            code = self._classes.get
+            y = np.array([-1 if head is None else code(head.label, -1) for head in heads], np.int64)
+            return y, np.ones(len(heads), np.bool_), y >= 0
+        values = np.array([_NAN if head is None else head.label for head in heads], np.float64)
+        return values, (values >= label.minimum) & (values <= label.maximum), np.ones(len(heads), np.bool_)
+
+    def _diagnose(self, records: Sequence[bytes], heads: Sequence[Head | None]) -> list[Head | Rejection]:
+        return [
+            diagnose(raw, self._spec, self._limit) if head is None else head
+            for raw, head in zip(records, heads, strict=True)
+        ]
+
+
+def _repeating(
+    records: Sequence[bytes], heads: Sequence[Head | None], candidates: NDArray[np.int64], colons: NDArray[np.int64]
+) -> list[int]:
+    """Positions of candidates that spell a key twice; msgspec keeps the last one, another reader may keep the first.
+
+    Without a backslash every string stands verbatim in the record, so that each key and each colon within a string
+    that was decoded is one colon of it, and a record can only have more, never fewer, than those. One sum over the
+    batch therefore clears all of it; only where that fails is each record looked at.
+    """
+    positions = candidates.tolist()
+    text = b"".join([records[position] for position in positions])
+    expected = {position: int(colons[position]) + _head_colons(heads[position]) for position in positions}
+    if b"\\" not in text and np.count_nonzero(np.frombuffer(text, np.uint8) == _COLON) == sum(expected.values()):
+        return []
+    return [
+        position
+        for position, colons_expected in expected.items()
+        if (b"\\" in (raw := records[position]) or raw.count(b":") != colons_expected) and repeats_a_key(raw)
+    ]
+
+
+def _head_colons(head: Head) -> int:
+    colons = 2 + head.source.count(":")
+    if head.id is not None:
+        colons += 1 + head.id.count(":")
+    if head.event_time is not None:
+        colons += 1 + head.event_time.count(":")
+    return colons + head.label.count(":") if isinstance(head.label, str) else colons
