@@ -11,6 +11,7 @@ __all__ = [
     "MissingRuntime",
     "OutputFailed",
     "SnapshotRefused",
+    "TrainingFailed",
     "WrongUse",
 ]
 
@@ -40,6 +41,10 @@ class OutputFailed(GuardError):
 
 class SnapshotRefused(GuardError):
     """A snapshot is too small, inconsistent or damaged to learn from."""
+
+
+class TrainingFailed(GuardError):
+    """A training job could not make a bundle that can be trusted; nothing was written."""
 
 
 class BundleRefused(GuardError):
