@@ -1,1 +1,14 @@
-"""Poisoning attacks, one concept per file, for measuring the guard. No member is ever trained on one."""
+"""Attacks for the demo and the experiments. None of them ever reaches a training job."""
+
+from __future__ import annotations
+
+from training.attacks.attack import Attack, AttackerRows, Poison
+from training.attacks.confident_flip import CONFIDENT_FLIP
+from training.attacks.gradient_sign import GRADIENT_SIGN
+from training.attacks.random_flip import RANDOM_FLIP
+from training.attacks.statistical import STATISTICAL
+
+__all__ = ["ATTACKS", "Attack", "AttackerRows", "Poison"]
+
+ATTACKS: tuple[Attack, ...] = (RANDOM_FLIP, CONFIDENT_FLIP, GRADIENT_SIGN, STATISTICAL)
+"""Every attack; adding one touches its file and this list."""

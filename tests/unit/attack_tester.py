@@ -1,0 +1,86 @@
+"""What every attack must keep, tested once: a class to inherit from, with the attack and its rows filled in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from guard.errors import WrongUse
+from guard.spec import ClassLabel, InputSpec, NumberColumn, NumberLabel, TableInput
+from training.attacks import Attack, AttackerRows, Poison
+from training.attacks.attack import Inputs, Labels
+from training.attacks.harm import measure_harm
+
+
+def legal(x: Inputs, y: Labels, spec: InputSpec) -> bool:
+    """Independent of the attacks' own arithmetic: every value within the bounds that the specification prints."""
+    if isinstance(spec.input, TableInput):
+        columns = zip(spec.input.columns, x.T, strict=True)
+        inputs = all(
+            isinstance(c, NumberColumn) and (v >= c.minimum).all() and (v <= c.maximum).all() for c, v in columns
+        )
+    else:
+        inputs = x.dtype == np.uint8 and x.shape[1:] == (spec.input.height, spec.input.width, spec.input.channels)
+    if isinstance(spec.label, ClassLabel):
+        return inputs and y.dtype == np.int64 and np.isin(y, np.arange(len(spec.label.values))).all()
+    return inputs and (y >= spec.label.minimum).all() and (y <= spec.label.maximum).all()
+
+
+class AttackTester:
+    """Inherit, set `attack` and `count`, and give the fixtures `rows` and `test` (clean x, y)."""
+
+    attack: Attack
+    count: int
+    seeds = range(3)
+
+    def poison(self, rows: AttackerRows, seed: int = 0) -> Poison:
+        return self.attack.run(rows, self.count, np.random.default_rng(seed))
+
+    def test_applies_to_its_own_rows(self, rows: AttackerRows) -> None:
+        assert self.attack.applies(rows.spec)
+
+    def test_same_seed_same_bytes(self, rows: AttackerRows) -> None:
+        first, second = self.poison(rows), self.poison(rows)
+        for field in ("x", "y", "base_index", "y_true"):
+            assert getattr(first, field).tobytes() == getattr(second, field).tobytes()
+
+    def test_shapes_and_types_are_those_of_the_rows(self, rows: AttackerRows) -> None:
+        made = self.poison(rows)
+        assert made.x.shape == (self.count, *rows.x.shape[1:])
+        assert (made.x.dtype, made.y.dtype, made.y_true.dtype) == (rows.x.dtype, rows.y.dtype, rows.y.dtype)
+        assert made.base_index.dtype == np.int64
+        assert made.y.shape == made.y_true.shape == made.base_index.shape == (self.count,)
+
+    def test_is_legal_also_after_a_round_trip_through_float32(self, rows: AttackerRows) -> None:
+        made = self.poison(rows)
+        assert legal(made.x, made.y, rows.spec)
+        assert legal(made.x.astype(np.float32).astype(made.x.dtype), made.y, rows.spec)
+
+    def test_clean_rows_stay_untouched(self, rows: AttackerRows) -> None:
+        before = rows.x.copy(), rows.y.copy()
+        self.poison(rows)
+        assert np.array_equal(rows.x, before[0])
+        assert np.array_equal(rows.y, before[1])
+
+    def test_each_base_row_is_used_once(self, rows: AttackerRows) -> None:
+        used = self.poison(rows).base_index
+        used = used[used >= 0]
+        assert len(np.unique(used)) == len(used)
+
+    def test_impossible_counts_are_refused(self, rows: AttackerRows) -> None:
+        for count in (0, -1, len(rows.y) + 1):
+            with pytest.raises(WrongUse, match="the attacker holds"):
+                self.attack.run(rows, count, np.random.default_rng(0))
+
+    def test_other_tasks_are_refused(self, rows: AttackerRows) -> None:
+        other = NumberLabel(minimum=0, maximum=1) if rows.spec.task == "classification" else ClassLabel(values=(0, 1))
+        spec = InputSpec(input=rows.spec.input, label=other)
+        assert not self.attack.applies(spec)
+        with pytest.raises(WrongUse, match="this attack is made for"):
+            self.attack.run(AttackerRows(rows.x, rows.y, spec), self.count, np.random.default_rng(0))
+
+    def hurts(self, rows: AttackerRows, test: tuple[Inputs, Labels], by: float) -> None:
+        """The retrained victim's error on clean rows, averaged over `seeds`, grows by at least `by`."""
+        harm = [measure_harm(self.attack, rows, self.poison(rows, seed), test, seed) for seed in self.seeds]
+        rise = np.mean([h.poisoned - h.clean for h in harm])
+        assert rise >= by, f"mean rise of the error {rise:.4f} in {harm}"

@@ -1,0 +1,58 @@
+"""Gradient-sign perturbation: move every pixel a little in the direction that a network likes least; keep the label."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from guard.spec import ImageInput, InputSpec
+from training.attacks.attack import Attack, AttackerRows, Poison, pick
+from training.attacks.domain import require
+from training.attacks.victims import fit_network, pixels, train_network
+
+__all__ = ["EPSILON", "GRADIENT_SIGN", "input_gradient", "perturb_by_gradient_sign"]
+
+EPSILON = 0.2
+"""Largest change of a pixel, in units of the whole range from 0 to 255."""
+
+
+def perturb_by_gradient_sign(rows: AttackerRows, count: int, rng: np.random.Generator) -> Poison:
+    """`count` images drawn without replacement, each moved against a network that was trained on the attacker's rows.
+
+    x' = clip(x + ε · sign(∇_x CE(f(x), y))), |x' - x| ≤ ε = 0.2; labels stay right. The step is taken in whole grey
+    levels, ⌊255 ε⌋, so that the bound survives storage in uint8.
+    Raises `WrongUse` for tables and regression, and when `count` is not in 1 … len(rows.y).
+
+    Differs from the paper (Goodfellow, Shlens, Szegedy 2015): there it evades a finished model; here the perturbed
+    images are sent as training samples.
+    """
+    require(_applies(rows.spec), "classes of images")
+    base = pick(rng.permutation(len(rows.y)), count)
+    network = train_network(pixels(rows.x), torch.from_numpy(rows.y), int(rng.integers(2**31)))
+    gradient = input_gradient(network, pixels(rows.x[base]), torch.from_numpy(rows.y[base]))
+    step = int(255 * EPSILON) * gradient.sign().permute(0, 2, 3, 1).numpy().astype(np.int64)
+    moved = np.clip(rows.x[base].astype(np.int64) + step, 0, 255).astype(np.uint8)
+    return Poison(moved, rows.y[base], base, rows.y[base])
+
+
+def input_gradient(network: nn.Module, z: Tensor, y: Tensor) -> Tensor:
+    """∇_z of the summed cross-entropy of `network(z)` against y: one gradient per sample, shaped like z."""
+    z = z.clone().requires_grad_()
+    loss = nn.functional.cross_entropy(network(z), y, reduction="sum")
+    return torch.autograd.grad(loss, z)[0]
+
+
+def _applies(spec: InputSpec) -> bool:
+    return isinstance(spec.input, ImageInput) and spec.task == "classification"
+
+
+GRADIENT_SIGN = Attack(
+    name="gradient-sign",
+    description="moves every pixel by a fifth of its range against a network's gradient; the label stays right",
+    needs="a network trained on the attacker's own rows",
+    applies=_applies,
+    victim=fit_network,
+    run=perturb_by_gradient_sign,
+)
+"""FGSM, ε = 0.2."""

@@ -1,0 +1,95 @@
+"""The models that attacks are built for: trained on rows that may hold poison, asked for labels of clean rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.svm import SVC
+from torch import Tensor, nn
+
+from guard.spec import InputSpec
+from training.attacks.attack import Inputs, Labels, Predict
+from training.attacks.domain import scaled
+
+__all__ = ["RIDGE_ALPHA", "choose_svm", "fit_network", "fit_ridge", "fit_svm", "pixels", "train_network"]
+
+RIDGE_ALPHA = 0.01
+"""scikit-learn's `alpha`: it weighs ‖w‖² against the sum, not the mean, of squared errors."""
+
+_CROSS_VALIDATED_ROWS = 600
+_NETWORK_STEPS = 300
+_NETWORK_BATCH = 64
+
+
+def choose_svm(flat: NDArray[np.float64], y: Labels, seed: int) -> SVC:
+    """An untrained RBF support vector machine with γ and C by 5-fold cross-validation on at most 600 rows."""
+    rows = np.random.default_rng(seed).permutation(len(flat))[:_CROSS_VALIDATED_ROWS]
+    width = flat.shape[1] * flat[rows].var()
+    grid = {"gamma": [g / width for g in (0.3, 1, 3, 10, 30)], "C": [1, 10, 100]}
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    found = GridSearchCV(SVC(), grid, cv=folds, refit=False).fit(flat[rows], y[rows])
+    return SVC(**found.best_params_)
+
+
+def fit_svm(x: Inputs, y: Labels, spec: InputSpec, seed: int) -> Predict:
+    """An RBF support vector machine on flat, scaled x."""
+    flat = scaled(x, spec)
+    model = choose_svm(flat, y, seed).fit(flat, y)
+    return lambda rows: np.asarray(model.predict(scaled(rows, spec)))
+
+
+def fit_ridge(x: Inputs, y: Labels, spec: InputSpec, seed: int) -> Predict:  # noqa: ARG001 – ridge draws nothing
+    """Ridge regression with an intercept on scaled x."""
+    model = Ridge(alpha=RIDGE_ALPHA).fit(scaled(x, spec), y)
+    return lambda rows: np.asarray(model.predict(scaled(rows, spec)))
+
+
+def fit_network(x: Inputs, y: Labels, spec: InputSpec, seed: int) -> Predict:  # noqa: ARG001 – pixels need no range
+    """A small convolutional network on images."""
+    network = train_network(pixels(x), torch.from_numpy(y), seed)
+
+    def predict(rows: Inputs) -> Labels:
+        with torch.no_grad():
+            return np.asarray(torch.cat([network(part) for part in torch.split(pixels(rows), 1024)]).argmax(1).numpy())
+
+    return predict
+
+
+def pixels(x: Inputs) -> Tensor:
+    """Images uint8 (n, height, width, channels) as float32 (n, channels, height, width) in [0, 1]."""
+    return torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255
+
+
+def train_network(z: Tensor, y: Tensor, seed: int) -> nn.Module:
+    """Two convolutions of stride 2 and two dense layers; Adam 2e-3, 300 steps of 64. Returned in evaluation mode.
+
+    `z`: float32 (n, channels, height, width) in [0, 1]; `y`: int64 (n,). Output: logits (n, 1 + max y).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = _network(z.shape[1:], int(y.max()) + 1)
+        optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
+        for _ in range(_NETWORK_STEPS):
+            rows = torch.randint(len(z), (_NETWORK_BATCH,))
+            optimiser.zero_grad()
+            torch.autograd.backward(nn.functional.cross_entropy(network(z[rows]), y[rows]))
+            optimiser.step()
+    return network.eval()
+
+
+def _network(shape: torch.Size, classes: int) -> nn.Module:
+    channels, height, width = shape
+    flat = 32 * -(-height // 4) * -(-width // 4)
+    return nn.Sequential(
+        nn.Conv2d(channels, 16, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(flat, 64),
+        nn.ReLU(),
+        nn.Linear(64, classes),
+    )
