@@ -8,7 +8,7 @@ from sklearn.svm import SVC
 
 from guard.spec import ClassLabel, InputSpec, NumberColumn, TableInput
 from tests.unit.attack_tester import AttackTester
-from training.attacks import AttackerRows
+from training.attacks import AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
 from training.attacks.confident_flip import CONFIDENT_FLIP, Confidence, flip_order, measure_confidence
 from training.datasets import load_digits_images
@@ -29,21 +29,22 @@ class TestConfidentFlip(AttackTester):
     attack = CONFIDENT_FLIP
     count = 75
 
-    @pytest.fixture
-    def rows(self) -> AttackerRows:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def rows(cls) -> AttackerRows:
         return AttackerRows(*moons(300, 1), SPEC)
 
-    @pytest.fixture
-    def test(self) -> tuple[Inputs, Labels]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def test(cls) -> tuple[Inputs, Labels]:
         return moons(1000, 2)
 
-    def test_only_the_label_changes_and_always(self, rows: AttackerRows) -> None:
-        made = self.poison(rows)
+    def test_only_the_label_changes_and_always(self, rows: AttackerRows, made: Poison) -> None:
         assert np.array_equal(made.x, rows.x[made.base_index])
         assert (made.y == 1 - made.y_true).all()
 
     def test_hurts_a_support_vector_machine(self, rows: AttackerRows, test: tuple[Inputs, Labels]) -> None:
-        """75 of 300 labels flipped, all of them far from the boundary: error .010 -> .273, mean of 3 seeds."""
+        """75 of 300 labels flipped, all of them far from the boundary: error .010 -> .273, measured on 3 seeds."""
         self.hurts(rows, test, by=0.1)
 
 

@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from guard.spec import InputSpec, NumberColumn, NumberLabel, TableInput
 from tests.unit.attack_tester import AttackTester
-from training.attacks import AttackerRows
+from training.attacks import AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
 from training.attacks.statistical import STATISTICAL, one_hot_groups, poison_statistically, repair_one_hot
 
@@ -33,22 +33,22 @@ class TestStatistical(AttackTester):
     attack = STATISTICAL
     count = 60
 
-    @pytest.fixture
-    def rows(self) -> AttackerRows:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def rows(cls) -> AttackerRows:
         return AttackerRows(*houses(300, 1), SPEC)
 
-    @pytest.fixture
-    def test(self) -> tuple[Inputs, Labels]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def test(cls) -> tuple[Inputs, Labels]:
         return houses(500, 2)
 
-    def test_columns_are_zero_or_one_and_groups_hold_at_most_one(self, rows: AttackerRows) -> None:
-        made = self.poison(rows)
+    def test_columns_are_zero_or_one_and_groups_hold_at_most_one(self, made: Poison) -> None:
         assert np.isin(made.x, (0, 1)).all()
         assert (made.x[:, 2:5].sum(axis=1) <= 1).all()
         assert (made.base_index == -1).all()
 
-    def test_the_label_is_the_end_that_is_far_from_ridge_by_normal_equations(self, rows: AttackerRows) -> None:
-        made = self.poison(rows)
+    def test_the_label_is_the_end_far_from_ridge_by_normal_equations(self, rows: AttackerRows, made: Poison) -> None:
         centred = rows.x - rows.x.mean(axis=0)
         target = (rows.y + 1) / 4
         gram = centred.T @ centred + 0.01 * np.eye(len(NAMES))
@@ -68,7 +68,7 @@ class TestStatistical(AttackTester):
         assert (np.abs(made.x.mean(axis=0)[free] - expected) < 4 * error).all()
 
     def test_hurts_ridge_regression(self, rows: AttackerRows, test: tuple[Inputs, Labels]) -> None:
-        """60 invented rows on 300; error squared, relative to the label's range: .0004 -> .0334, mean of 3 seeds."""
+        """60 invented rows on 300; squared error over the range squared: .0004 -> .0334, measured on 3 seeds."""
         self.hurts(rows, test, by=0.02)
 
 
