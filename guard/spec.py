@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Hashable
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "BooleanColumn",
@@ -23,17 +24,36 @@ Task = Literal["classification", "regression"]
 """What the label is: one of a closed set of classes, or a finite number."""
 
 
+def _distinct(values: tuple[Hashable, ...]) -> tuple[Hashable, ...]:
+    if len(set(values)) != len(values):
+        raise ValueError("a value stands twice")
+    return values
+
+
+_Name = Annotated[str, Field(pattern=r"^[^\"\\\x00-\x1f]*$")]
+"""A column name. Quotes, backslashes and control characters would need escapes in JSON keys; the decoder has none."""
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class NumberColumn(_Frozen):
+class _Range(_Frozen):
+    minimum: float
+    maximum: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError("minimum lies above maximum")
+        return self
+
+
+class NumberColumn(_Range):
     """A numeric column. Legal values lie in [minimum, maximum]; `gaps` says whether null or absence is legal."""
 
     kind: Literal["number"] = "number"
-    name: str
-    minimum: float
-    maximum: float
+    name: _Name
     gaps: bool = False
 
 
@@ -41,8 +61,8 @@ class CategoryColumn(_Frozen):
     """A text column with a closed set of values; encoded as the index into `values`."""
 
     kind: Literal["category"] = "category"
-    name: str
-    values: tuple[str, ...]
+    name: _Name
+    values: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_distinct)]
     gaps: bool = False
 
 
@@ -50,7 +70,7 @@ class BooleanColumn(_Frozen):
     """A column of true and false; encoded as 1 and 0."""
 
     kind: Literal["boolean"] = "boolean"
-    name: str
+    name: _Name
     gaps: bool = False
 
 
@@ -63,6 +83,11 @@ class TableInput(_Frozen):
 
     kind: Literal["table"] = "table"
     columns: tuple[Column, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> Self:
+        _distinct(tuple(column.name for column in self.columns))
+        return self
 
 
 class ImageInput(_Frozen):
@@ -78,15 +103,13 @@ class ClassLabel(_Frozen):
     """A closed set of class labels, all text or all integers; encoded as int64 index into `values`."""
 
     kind: Literal["classes"] = "classes"
-    values: tuple[str, ...] | tuple[int, ...] = Field(min_length=2)
+    values: Annotated[tuple[str, ...] | tuple[int, ...], Field(min_length=2), AfterValidator(_distinct)]
 
 
-class NumberLabel(_Frozen):
+class NumberLabel(_Range):
     """A finite number in [minimum, maximum]; encoded as float64."""
 
     kind: Literal["number"] = "number"
-    minimum: float
-    maximum: float
 
 
 class InputSpec(_Frozen):
