@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.conformal import Band, SmoothRanks, band, mixture_band, rank_at, rows_needed, smooth_ranks
+from guard.conformal import Band, SmoothRanks, band, left_out_surprise, mixture_band, rank_at, rows_needed, smooth_ranks
 from guard.errors import BundleRefused, WrongUse
 from guard.manifest import Alpha
 from guard.npz import ArrayKind, pack_arrays, unpack_arrays
@@ -60,6 +60,10 @@ class Calibration:
             raise BundleRefused(f"calibration.npz: {fault}; train the bundle again")
 
     def _fault(self) -> str | None:
+        for name, kind in _KINDS.items():
+            array = getattr(self, name)
+            if not kind.admits(array):
+                return f"{name} is {array.dtype.str} {array.shape}, expected {kind}"
         n, members = self.scores.shape
         if n < MINIMUM_ROWS:
             return f"{n} calibration rows are fewer than {MINIMUM_ROWS}"
@@ -108,8 +112,9 @@ class Fusion:
     """Min-p fusion of the members, re-calibrated at one α.
 
     The statistic of a sample is S = max_k (−log p̃_k(s_k) + log w_k), p̃_k the smooth p-value of member k. Its p-value is
-    the rank of S among the S_i of the calibration rows of the same group; a group is one class with at least 3/α rows,
-    or all other classes together. Where a group has too few rows for α the tail of its S_i is extrapolated.
+    the rank of S among the S_i of the calibration rows of the same group, each from p̃_k of the other rows; a group is
+    one class with at least 3/α rows, or all other classes together. Where a group has too few rows for α the tail of
+    its S_i is extrapolated.
 
     Differs from the paper: Tippett's minimum of p-values ties at 1/(n + 1), so K members would hold K/(n + 1) of the
     clean samples; the smooth tail keeps apart what lies beyond the largest calibration score.
@@ -193,7 +198,8 @@ def fuse(
         raise WrongUse("boundary zscore needs the member 'mimic', which this bundle has not; use boundary conformal")
     members = tuple(smooth_ranks(column) for column in calibration.scores.T)
     log_weights = np.log(calibration.weights)
-    statistic = _loudness(members, log_weights, calibration.scores).max(axis=1)
+    left_out = np.stack([left_out_surprise(column) for column in calibration.scores.T], axis=1)
+    statistic = (left_out + log_weights).max(axis=1)
     group_of = _groups(calibration.labels, checked_alpha(alpha))
     rows = group_of[calibration.labels]
     mean, spread, z = calibration.boundary

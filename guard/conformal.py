@@ -12,13 +12,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Band", "SmoothRanks", "band", "mixture_band", "p_values", "rank_at", "rows_needed", "smooth_ranks"]
+__all__ = [
+    "Band",
+    "SmoothRanks",
+    "band",
+    "left_out_surprise",
+    "mixture_band",
+    "p_values",
+    "rank_at",
+    "rows_needed",
+    "smooth_ranks",
+]
 
 Floats = NDArray[np.float64]
 
 _TAIL_FROM = 0.8
 _BAND = (0.05, 0.95)
 _DRAWS = 100_000
+_MAX_SURPRISE = 1e9
+_LEAST_SCALE = float(np.finfo(np.float64).tiny)
 _SEED = 20_210
 
 
@@ -67,7 +79,7 @@ class SmoothRanks:
         """−log p of `scores` (m,): of the conformal rank up to `start`, of the exponential tail above it."""
         rank = np.searchsorted(self.ordered, scores, side="left")
         with np.errstate(over="ignore"):
-            tail = self.surprise_at_start + (scores - self.start) / self.scale
+            tail = np.minimum(self.surprise_at_start + (scores - self.start) / self.scale, _MAX_SURPRISE)
         return np.where(scores > self.start, tail, self.surprise_at[rank])
 
 
@@ -82,9 +94,33 @@ def smooth_ranks(calibration: Floats) -> SmoothRanks:
     n = len(ordered)
     start = float(ordered[n - _rows_in_tail(n) - 1])
     excess = ordered[ordered > start] - start
-    scale = float(excess.mean()) if len(excess) else math.inf
+    scale = max(float(excess.mean()), _LEAST_SCALE) if len(excess) else math.inf
     surprise_at = -np.log((1 + n - np.arange(n + 1)) / (n + 1))
     return SmoothRanks(ordered, surprise_at, start, -math.log((len(excess) + 1) / (n + 1)), scale)
+
+
+def left_out_surprise(calibration: Floats) -> Floats:
+    """(n,) −log p of every calibration row, as `smooth_ranks` of the other n − 1 rows gives it, in closed form.
+
+    A row that took part in its own tail looks less extreme than a new sample does; a threshold from such rows would
+    hold up to 1.6 α of the clean samples with five members and n = 99. Left out it holds about .7 to 1 α.
+    """
+    ordered = np.sort(calibration)
+    n = len(ordered)
+    last_body = n - _rows_in_tail(n - 1) - 2
+    origin = ordered[last_body]
+    position = np.searchsorted(ordered, calibration, side="left")
+    start = np.where(position <= last_body, ordered[last_body + 1], origin)
+    first = np.searchsorted(ordered, start, side="right")
+    in_tail = calibration > start
+    above = n - first - in_tail
+    sums = np.append(np.cumsum((ordered - origin)[::-1])[::-1], 0.0)[first] - np.where(
+        in_tail, calibration - origin, 0.0
+    )
+    scale = np.where(above > 0, np.maximum(sums / np.maximum(above, 1) - (start - origin), _LEAST_SCALE), math.inf)
+    with np.errstate(over="ignore"):
+        tail = np.minimum(-np.log((above + 1) / n) + (calibration - start) / scale, _MAX_SURPRISE)
+    return np.where(in_tail, tail, -np.log((n - position) / n))
 
 
 @dataclass(frozen=True)
