@@ -1,10 +1,10 @@
 """The online half: decode, score and judge samples against a verified bundle. Loads neither torch nor `training`.
 
-import guard
+A batch of records, judged in three lines:
 
-bundle = guard.load_bundle("bundle")
-for verdict in bundle.judge(open("samples.jsonl", "rb").readlines()):
-print(verdict.status, verdict.reason, verdict.p_value)
+    bundle = guard.load_bundle("bundle")
+    for verdict in bundle.judge(Path("samples.jsonl").read_bytes().splitlines()):
+        print(verdict.status, verdict.reason, verdict.p_value)
 """
 
 from __future__ import annotations

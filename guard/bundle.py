@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -12,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from guard.calibration import BoundaryRule, Calibration, Fusion, fuse
+from guard.decode import MAX_RECORD_BYTES, Decoder
 from guard.errors import BundleRefused
 from guard.golden import Golden, replay
 from guard.graph import MAX_GRAPH_BYTES, audit_graph
@@ -72,8 +73,12 @@ class Bundle:
         """Scores of encoded `x` (m, …), `y` (m,), NaN where the graph fails. Raises WrongUse when not encoded."""
         return self.judgement.score(x, y)
 
+    def judge(self, records: Sequence[bytes]) -> list[Verdict]:
+        """One verdict per record of the wire format, in order. No record, whatever its bytes, makes it raise."""
+        return self.judgement.judge(records)
+
     def judge_arrays(self, x: NDArray[Any], y: NDArray[Any]) -> list[Verdict]:
-        """One verdict per encoded sample, in order."""
+        """One verdict per encoded sample, in order. Raises WrongUse when they are not encoded as the spec says."""
         return self.judgement.judge_arrays(x, y)
 
 
@@ -85,6 +90,7 @@ def load_bundle(
     boundary: BoundaryRule | None = None,
     sha256: str | None = None,
     threads: int = 0,
+    max_record_bytes: int = MAX_RECORD_BYTES,
     max_graph_bytes: int = MAX_GRAPH_BYTES,
 ) -> Bundle:
     """Loads the bundle in the folder `path`: parse → audit → construct → replay golden vectors.
@@ -96,7 +102,8 @@ def load_bundle(
     fusion = parsed.fusion(alpha, boundary)
     with _named(path):
         runtime = Runtime(parsed.stored.contents["model.onnx"], device, threads)
-        judge = Judge(parsed.manifest.spec, parsed.manifest.members, runtime, fusion)
+        spec = parsed.manifest.spec
+        judge = Judge(spec, parsed.manifest.members, Decoder(spec, max_record_bytes), runtime, fusion)
         golden = parsed.golden
         replay(golden, judge.score(golden.x, golden.y).scores, parsed.calibration, parsed.fusion())
     return Bundle(parsed.manifest, parsed.stored.digest, fusion.card, judge, parsed.reference)

@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from guard.errors import WrongUse
 from guard.npz import ArrayKind
-from guard.spec import ClassLabel, InputSpec, TableInput
+from guard.payload import column_bounds
+from guard.rejection import Rejection
+from guard.spec import CategoryColumn, ClassLabel, InputSpec, NumberColumn, NumberLabel, TableInput
+from guard.verdict import RejectReason
 
-__all__ = ["class_indices", "label_kind", "label_value", "require_encoded", "row_kind"]
+__all__ = ["class_indices", "illegal_rows", "label_kind", "label_value", "require_encoded", "row_kind"]
 
 
 def row_kind(spec: InputSpec) -> ArrayKind:
@@ -31,11 +34,12 @@ def class_indices(y: NDArray[Any]) -> NDArray[np.int64]:
     return y if y.dtype == np.int64 else np.zeros(len(y), dtype=np.int64)
 
 
-def label_value(spec: InputSpec, encoded: float) -> str | int | float:
-    """The label as it stands on the wire: the class value at an index, or the number."""
-    if isinstance(spec.label, ClassLabel):
-        return spec.label.values[int(encoded)]
-    return float(encoded)
+def label_value(spec: InputSpec, encoded: float) -> str | int | float | None:
+    """The label as it stands on the wire: the class value at an index, None outside the classes; or the number."""
+    if not isinstance(spec.label, ClassLabel):
+        return float(encoded)
+    values = spec.label.values
+    return values[int(encoded)] if 0 <= encoded < len(values) else None
 
 
 def require_encoded(spec: InputSpec, x: NDArray[Any], y: NDArray[Any]) -> None:
@@ -45,3 +49,40 @@ def require_encoded(spec: InputSpec, x: NDArray[Any], y: NDArray[Any]) -> None:
             raise WrongUse(f"{name} is {array.dtype.str} {array.shape}; this bundle reads {kind}")
     if len(x) != len(y):
         raise WrongUse(f"x has {len(x)} rows and y has {len(y)}; give one label per sample")
+
+
+def illegal_rows(spec: InputSpec, x: NDArray[Any], y: NDArray[Any]) -> dict[int, Rejection]:
+    """Why each encoded row that `spec` does not allow is malformed, by row; every byte of an image is legal.
+
+    A class index outside the specification is not malformed: it is a label that the snapshot never held.
+    """
+    found: dict[int, Rejection] = {}
+    if isinstance(spec.input, TableInput):
+        for row, column in np.argwhere(~_legal_cells(spec.input, x)).tolist():
+            found.setdefault(row, _cell_rejection(spec.input, column, float(x[row, column])))
+    if isinstance(spec.label, NumberLabel):
+        for row in np.flatnonzero(~((y >= spec.label.minimum) & (y <= spec.label.maximum))).tolist():
+            found.setdefault(row, _rejection("label", float(y[row]), spec.label.minimum, spec.label.maximum))
+    return found
+
+
+def _legal_cells(table: TableInput, x: NDArray[np.float64]) -> NDArray[np.bool_]:
+    low, high = column_bounds(table.columns, x.dtype)
+    whole = np.array([not isinstance(column, NumberColumn) for column in table.columns])
+    gaps = np.array([column.gaps for column in table.columns])
+    legal: NDArray[np.bool_] = (x >= low) & (x <= high) & (~whole | (x == np.floor(x))) | (np.isnan(x) & gaps)
+    return legal
+
+
+def _cell_rejection(table: TableInput, index: int, value: float) -> Rejection:
+    column = table.columns[index]
+    if isinstance(column, CategoryColumn):
+        detail = f"x[{index}], column {column.name!r}, is {value}; send an index below {len(column.values)}"
+        return Rejection(RejectReason.UNKNOWN_CATEGORY, detail)
+    low, high = (float(bound) for bound in column_bounds([column], np.dtype("<f8")))
+    return _rejection(f"x[{index}], column {column.name!r},", value, low, high)
+
+
+def _rejection(where: str, value: float, low: float, high: float) -> Rejection:
+    reason = RejectReason.OUT_OF_RANGE if np.isfinite(value) else RejectReason.NON_FINITE
+    return Rejection(reason, f"{where} is {value}; send a number in [{low}, {high}]")

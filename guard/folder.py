@@ -15,17 +15,21 @@ __all__ = ["new_folder"]
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yields an empty folder beside `path`; it is renamed to `path` at the end, or removed when the body fails.
 
-    Raises OutputFailed when `path` exists already (an empty folder counts as free) or cannot be written.
+    `overwrite`: a folder that is there stays as it is until the new one takes its place. Raises OutputFailed when
+    `path` exists already (an empty folder counts as free) and may not be overwritten, or cannot be written.
     """
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
+    if taken and not (overwrite and path.is_dir()):
         raise OutputFailed(f"{path} exists already; name another folder or remove it first")
     draft = _draft(path)
     try:
         yield draft
-        _settle(draft, path)
+        _settle(draft)
+        _replace(draft, path.absolute()) if taken else draft.rename(path.absolute())
+        _to_disk(path.absolute().parent)
     except OSError as broken:
         raise OutputFailed(f"{path} cannot be written: {broken}; free the space or name another folder") from broken
     finally:
@@ -42,12 +46,23 @@ def _draft(path: Path) -> Path:
     return draft
 
 
-def _settle(draft: Path, path: Path) -> None:
+def _settle(draft: Path) -> None:
     for file in draft.iterdir():
         _to_disk(file)
     _to_disk(draft)
-    draft.rename(path.absolute())
-    _to_disk(path.absolute().parent)
+
+
+def _replace(draft: Path, path: Path) -> None:
+    """Renames `draft` to `path`, where a folder is: that one steps aside, comes back on failure, and goes last."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    path.rename(aside / path.name)
+    try:
+        draft.rename(path)
+    except BaseException:
+        (aside / path.name).rename(path)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _to_disk(path: Path) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from guard.errors import BundleRefused, OutputFailed
+from guard.folder import new_folder
 from guard.manifest import FORMAT_VERSION, Manifest
 
 __all__ = ["BUNDLE_FILES", "StoredBundle", "read_files", "write_files"]
@@ -69,68 +68,20 @@ def write_files(path: Path, contents: Mapping[str, bytes], manifest: Manifest, *
     Everything is written beside `path` and renamed at the end: an interrupted write leaves nothing. Raises OutputFailed
     when `path` is there and `overwrite` is false, or when it cannot be written.
     """
-    if path.exists() and not overwrite:
-        raise OutputFailed(f"{path}: it is already there; name another folder, or ask to overwrite it")
+    if overwrite and path.exists() and not (path / _MANIFEST).is_file():
+        raise OutputFailed(f"{path}: it is no bundle and will not be overwritten; name another folder")
     hashes = {name: hashlib.sha256(contents[name]).hexdigest() for name in BUNDLE_FILES}
     text = manifest.model_copy(update={"files": hashes}).model_dump_json(indent=2).encode() + b"\n"
     digest = hashlib.sha256(text).hexdigest()
     files = {**{name: contents[name] for name in BUNDLE_FILES}, _MANIFEST: text, _DIGEST: _digest_line(digest)}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_folder(path, files)
-    except OSError as error:
-        raise OutputFailed(
-            f"{path}: the bundle cannot be written ({error.strerror}); nothing was left there"
-        ) from error
+    with new_folder(path, overwrite=overwrite) as draft:
+        for name, data in files.items():
+            (draft / name).write_bytes(data)
     return digest
 
 
 def _digest_line(digest: str) -> bytes:
     return f"{digest}  {_MANIFEST}\n".encode()
-
-
-def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        draft.chmod(0o755)
-        for name, data in files.items():
-            _write_file(draft / name, data)
-        _sync(draft)
-        _rename(draft, path)
-        _sync(path.parent)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _rename(draft: Path, path: Path) -> None:
-    """Puts `draft` at `path`; a bundle that is there already steps aside first and goes last."""
-    if not path.exists():
-        draft.rename(path)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-    path.rename(old / path.name)
-    try:
-        draft.rename(path)
-    except OSError:
-        (old / path.name).rename(path)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read_folder(path: Path) -> dict[str, bytes]:
