@@ -1,0 +1,1 @@
+"""Commands of `depois` that need the training extra."""
