@@ -21,7 +21,16 @@ from numpy.typing import NDArray
 
 from guard.errors import GuardError
 
-__all__ = ["MAX_BYTES", "ArrayKind", "array_names", "pack_arrays", "read_arrays", "unpack_arrays"]
+__all__ = [
+    "DAMAGED",
+    "MAX_BYTES",
+    "ArrayKind",
+    "array_header",
+    "array_names",
+    "pack_arrays",
+    "read_arrays",
+    "unpack_arrays",
+]
 
 MAX_BYTES = 4 << 30
 """Bytes that all arrays of one file may unpack to: a 40 kB zip bomb can claim terabytes."""
@@ -34,10 +43,11 @@ _HEADER = re.compile(
 )
 _KINDS = frozenset("biufUS")
 _AGAIN = "get the file again from where it was made"
-_DAMAGED = (
+DAMAGED = (
     *(ValueError, TypeError, EOFError, OSError, MemoryError),  # headers and data that contradict themselves
     *(zipfile.BadZipFile, zlib.error, RuntimeError),  # bad checksums; encrypted, nested or unknown kinds of members
 )
+"""What reading a damaged archive raises."""
 
 
 def array_names(source: Path | IO[bytes], title: str, refuse: type[GuardError]) -> list[str]:
@@ -45,7 +55,7 @@ def array_names(source: Path | IO[bytes], title: str, refuse: type[GuardError]) 
     try:
         with zipfile.ZipFile(source) as archive:
             return [_array_name(member) for member in archive.infolist()]
-    except _DAMAGED as broken:
+    except DAMAGED as broken:
         raise refuse(f"{title} is not a readable .npz file ({broken}); write it again with numpy.savez") from broken
 
 
@@ -66,7 +76,7 @@ def read_arrays(
         with zipfile.ZipFile(source) as archive:
             members = _wanted(archive, names, max_bytes)
             return {name: _read_member(archive, members[name]) for name in names}
-    except _DAMAGED as broken:
+    except DAMAGED as broken:
         reason = str(broken) or type(broken).__name__
         raise refuse(f"{title}: {reason}; {_AGAIN}") from broken
 
@@ -90,7 +100,7 @@ def _wanted(archive: zipfile.ZipFile, names: Collection[str], max_bytes: int) ->
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     with archive.open(member) as stream:
-        shape, fortran, dtype = _header(stream)
+        shape, fortran, dtype = array_header(stream)
         name = _array_name(member)
         if dtype.hasobject or dtype.kind not in _KINDS:
             raise ValueError(f"array {name!r} has dtype {dtype}; only plain numbers and text are read, never pickles")
@@ -101,8 +111,11 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[A
     return flat.reshape(shape, order="F" if fortran else "C")
 
 
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """By the one spelling that NumPy writes; NumPy's own reader evaluates it and trips over hostile syntax."""
+def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, Fortran order and dtype at the start of an array's file. Raises one of `DAMAGED`.
+
+    Read by the one spelling that NumPy writes: NumPy's own reader evaluates it and trips over hostile syntax.
+    """
     size_bytes = 2 if npy.read_magic(stream) == (1, 0) else 4
     text = stream.read(min(int.from_bytes(stream.read(size_bytes), "little"), _MAX_HEADER)).decode("latin-1")
     found = _HEADER.fullmatch(text)
