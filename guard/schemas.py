@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from guard.filter.summary import Summary
+from guard.filter.verdicts import VerdictLine
 from guard.manifest import Manifest
 from guard.sample import Sample
 from guard.spec import InputSpec
@@ -43,6 +45,8 @@ SCHEMAS = (
     Schema("sample", "Sample: one record of the wire format", Sample.model_json_schema),
     Schema("input-spec", "InputSpec: what one bundle accepts as a sample", InputSpec.model_json_schema),
     Schema("manifest", "Manifest: manifest.json of a model bundle", Manifest.model_json_schema),
+    Schema("summary", "Summary: summary.json of `depois filter`", Summary.model_json_schema),
+    Schema("verdict-line", "VerdictLine: one line of verdicts.jsonl", lambda: msgspec.json.schema(VerdictLine)),
     Schema("verdict", "Verdict: the judgement of one sample", _verdict),
 )
 

@@ -1,0 +1,40 @@
+"""What every kind of input is turned into: windows of whole records, in input order, with the place to go on from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Piece", "Reader", "Window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Whole records without their line ends. `position` is where reading goes on after them."""
+
+    records: list[bytes]
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of one record that is too long to be held in memory; `last` closes the record, `position` follows it."""
+
+    data: bytes
+    last: bool
+    position: int
+
+
+class Reader(Protocol):
+    """An input. `total` is the position of its end, None where that cannot be known (a pipe).
+
+    What a window holds depends on nothing but the position it starts at, so that a resumed run scores the same
+    batches as one that was never stopped, to the last bit.
+    """
+
+    total: int | None
+
+    def windows(self, start: int) -> Iterator[Window | Piece]:
+        """Everything from position `start` on. Raises InputUnreadable when the input breaks off or is damaged."""
+        ...
