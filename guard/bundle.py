@@ -24,7 +24,7 @@ from guard.spec import ClassLabel
 from guard.store import StoredBundle, read_files, write_files
 from guard.verdict import Verdict
 
-__all__ = ["Bundle", "ParsedBundle", "load_bundle", "parse_bundle", "write_bundle"]
+__all__ = ["Bundle", "ParsedBundle", "Recalibrated", "load_bundle", "parse_bundle", "recalibrate", "write_bundle"]
 
 _MIMIC = "mimic"
 _AGAIN = "copy the bundle again from where it was made, or train it again"
@@ -148,6 +148,35 @@ def write_bundle(
         "report.html": report_html.encode(),
     }
     return write_files(Path(path), contents, manifest, overwrite=overwrite)
+
+
+@dataclass(frozen=True)
+class Recalibrated:
+    """A bundle whose α or boundary was changed: what it was used at `before` and `after`, and its new digest."""
+
+    before: Alpha
+    after: Alpha
+    digest: str
+
+
+def recalibrate(
+    path: str | PathLike[str],
+    *,
+    alpha: float | None = None,
+    boundary: BoundaryRule | None = None,
+    out: str | PathLike[str] | None = None,
+) -> Recalibrated:
+    """Changes α or the boundary of the bundle in `path`: its manifest and golden verdicts, nothing of the network.
+
+    `out`: the new folder to write; None replaces the bundle itself. Raises BundleRefused, WrongUse or OutputFailed.
+    """
+    parsed = parse_bundle(path)
+    fusion = parsed.fusion(alpha, boundary)
+    golden = Golden.judged(fusion, parsed.golden.x, parsed.golden.y, parsed.golden.scores)
+    manifest = parsed.manifest.model_copy(update={"alpha": fusion.card, "boundary": fusion.rule})
+    contents = {**parsed.stored.contents, "golden.npz": golden.to_bytes()}
+    digest = write_files(Path(path if out is None else out), contents, manifest, overwrite=out is None)
+    return Recalibrated(parsed.manifest.alpha, manifest.alpha, digest)
 
 
 @contextmanager
