@@ -156,6 +156,7 @@ class Recalibrated:
 
     before: Alpha
     after: Alpha
+    boundary: BoundaryRule
     digest: str
 
 
@@ -176,7 +177,7 @@ def recalibrate(
     manifest = parsed.manifest.model_copy(update={"alpha": fusion.card, "boundary": fusion.rule})
     contents = {**parsed.stored.contents, "golden.npz": golden.to_bytes()}
     digest = write_files(Path(path if out is None else out), contents, manifest, overwrite=out is None)
-    return Recalibrated(parsed.manifest.alpha, manifest.alpha, digest)
+    return Recalibrated(parsed.manifest.alpha, manifest.alpha, fusion.rule, digest)
 
 
 @contextmanager

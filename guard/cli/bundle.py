@@ -102,8 +102,11 @@ def calibrate(
     target = str(out or bundle)
     if as_json:
         before, after = (card.model_dump(mode="json") for card in (done.before, done.after))
-        typer.echo(_json({"bundle": target, "digest": done.digest, "before": before, "after": after}))
+        found = {"digest": done.digest, "boundary": done.boundary, "before": before, "after": after}
+        typer.echo(_json({"bundle": target, **found}))
         return
+    if done.boundary == "zscore":
+        typer.echo("The z-score boundary decides, whatever α: the bands below hold for boundary conformal only.")
     typer.echo(f"before: {_alpha(done.before)}\nafter:  {_alpha(done.after)}\n{target}  sha256 {done.digest}")
 
 
