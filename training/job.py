@@ -1,0 +1,214 @@
+"""The training job: a trusted snapshot in, a verified model bundle out, or nothing at all."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from pydantic import JsonValue
+
+from guard.bundle import load_bundle, write_bundle
+from guard.calibration import MINIMUM_ROWS, Fusion, checked_alpha
+from guard.conformal import rows_needed
+from guard.errors import BundleRefused, OutputFailed, SnapshotRefused, TrainingFailed, WrongUse
+from guard.manifest import FORMAT_VERSION, Manifest
+from training.allowance import allowance
+from training.assemble import assemble, calibrate, member_cards
+from training.device import DeviceName, deterministic, resolve_device, torch_settings
+from training.folds import FoldPlan, plan_folds
+from training.learn import Learned, Stages, learn
+from training.presets import PRESETS, PresetName
+from training.progress import Progress, Silent
+from training.report.page import Story, render_report
+from training.snapshot import Snapshot
+from training.worth import Worth, challenges, measure_worth
+from training.wrong_labels import wrong_labels
+
+__all__ = ["TrainedBundle", "train_bundle"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_LIBRARIES = ("depois-guard", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu", "onnxscript", "scikit-learn", "torch")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What an operator chooses. Raises WrongUse when a value cannot be meant."""
+
+    alpha: float
+    preset: PresetName
+    device: DeviceName
+    seed: int
+    name: str
+    version: str
+    strict: bool
+
+    def __post_init__(self) -> None:
+        checked_alpha(self.alpha)
+        if self.preset not in PRESETS:
+            raise WrongUse(f"there is no preset {self.preset!r}; use one of {', '.join(PRESETS)}")
+        for what, value in (("name", self.name), ("version", self.version)):
+            if not _NAME.fullmatch(value):
+                raise WrongUse(
+                    f"{what} {value!r} must be 1 to 64 letters, digits, '.', '_' or '-', a letter or digit first"
+                )
+        if not 0 <= self.seed < 2**32:
+            raise WrongUse(f"seed {self.seed} does not lie between 0 and {2**32 - 1}")
+
+
+@dataclass(frozen=True)
+class TrainedBundle:
+    """A bundle that was written and loaded again. `digest`: SHA-256 of its manifest, by which it can be pinned."""
+
+    path: Path
+    manifest: Manifest
+    digest: str
+    worth: tuple[Worth, ...]
+
+
+def train_bundle(
+    snapshot: Snapshot,
+    out: str | Path,
+    *,
+    alpha: float = 0.01,
+    preset: PresetName = "standard",
+    device: DeviceName = "auto",
+    seed: int = 0,
+    name: str = "guard",
+    version: str = "1",
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> TrainedBundle:
+    """Trains a bundle and writes it to the folder `out`, whole or not at all.
+
+    `alpha`: the share of clean samples that may be held; `name`, `version`: how verdicts name the bundle; `strict`
+    refuses an α that the snapshot is too small to guarantee. The same snapshot, settings and number of threads give
+    the same scores on the same kind of device.
+
+    Raises WrongUse for settings that cannot be meant, OutputFailed when `out` exists or cannot be written,
+    SnapshotRefused when the snapshot is too small (with `strict`: for α), TrainingFailed when the exported graph does
+    not say what the networks say.
+    """
+    settings = _Settings(alpha, preset, device, seed, name, version, strict)
+    return _train(snapshot, Path(out), settings, progress or Silent())
+
+
+def _train(snapshot: Snapshot, path: Path, settings: _Settings, progress: Progress) -> TrainedBundle:
+    device = resolve_device(settings.device)
+    plan = plan_folds(snapshot, PRESETS[settings.preset].folds)
+    _refuse_early(path, plan, settings)
+    stages = Stages()
+    with deterministic():
+        learned = learn(snapshot, plan, PRESETS[settings.preset], settings.seed, device, progress, stages)
+        calibration, fusion = calibrate(learned, snapshot, settings.alpha)
+        with stages.stage("worth"):
+            worth = _worth(learned, snapshot, fusion)
+        with stages.stage("export"):
+            parts = assemble(learned, snapshot, calibration, fusion)
+        manifest = _manifest(learned, snapshot, settings, fusion, worth, stages)
+    with stages.stage("report"):
+        report = render_report(Story(manifest, snapshot, learned, calibration, fusion, worth))
+    digest = write_bundle(
+        path,
+        model=parts.model,
+        calibration=calibration,
+        golden=parts.golden,
+        reference=parts.reference,
+        report_html=report,
+        manifest=manifest,
+    )
+    return TrainedBundle(path, _verified(path, digest), digest, worth)
+
+
+def _refuse_early(path: Path, plan: FoldPlan, settings: _Settings) -> None:
+    """What can be known before hours of training."""
+    rows = len(plan.calibration)
+    if path.exists():
+        raise OutputFailed(f"{path} exists already; name another folder or remove it first")
+    if rows < MINIMUM_ROWS:
+        raise SnapshotRefused(
+            f"{rows} calibration rows are fewer than {MINIMUM_ROWS}: nothing could be calibrated; "
+            f"add {MINIMUM_ROWS - rows} trusted rows"
+        )
+    if settings.strict and rows < rows_needed(settings.alpha):
+        raise SnapshotRefused(
+            f"{allowance(settings.alpha, rows, held_out=plan.held_out)}; --strict refuses an extrapolated α"
+        )
+
+
+def _worth(learned: Learned, snapshot: Snapshot, fusion: Fusion) -> tuple[Worth, ...]:
+    data = learned.data
+    wrong = wrong_labels(snapshot.y[data.plan.calibration], snapshot.spec, np.random.default_rng([data.seed, 1]))
+    members = [(member.name, fitted) for member, fitted in learned.members]
+    posed = challenges(data, learned.targets(wrong), data.seed + 1)
+    return tuple(worth for challenge in posed for worth in measure_worth(data, challenge, members, fusion))
+
+
+def _manifest(
+    learned: Learned,
+    snapshot: Snapshot,
+    settings: _Settings,
+    fusion: Fusion,
+    worth: tuple[Worth, ...],
+    stages: Stages,
+) -> Manifest:
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        name=settings.name,
+        version=settings.version,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        spec=snapshot.spec,
+        members=member_cards(learned),
+        alpha=fusion.card,
+        snapshot_digest=snapshot.digest,
+        training=_training(learned, settings, stages),
+        metrics=_metrics(worth),
+        libraries=_libraries(),
+        files={},
+    )
+
+
+def _training(learned: Learned, settings: _Settings, stages: Stages) -> dict[str, JsonValue]:
+    plan = learned.data.plan
+    return {
+        "preset": settings.preset,
+        "seed": settings.seed,
+        "device": settings.device,
+        "rows": len(learned.data.y),
+        "calibration_rows": len(plan.calibration),
+        "held_out": plan.held_out,
+        "folds": len(plan.folds),
+        "seconds": dict(stages.seconds),
+        "torch": dict(torch_settings(learned.data.device)),
+    }
+
+
+def _metrics(worth: tuple[Worth, ...]) -> dict[str, JsonValue]:
+    """Challenge → member → AUROC and recall at α: a self-test on trusted rows."""
+    found: dict[str, dict[str, JsonValue]] = {one.challenge: {} for one in worth}
+    for one in worth:
+        found[one.challenge][one.member] = {"auroc": round(one.auroc, 4), "recall": round(one.recall, 4)}
+    return {**found}
+
+
+def _libraries() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _verified(path: Path, digest: str) -> Manifest:
+    """The manifest of the bundle as the guard loads it. What the guard refuses is removed again."""
+    try:
+        return load_bundle(path, sha256=digest).manifest
+    except BundleRefused as refused:
+        shutil.rmtree(path, ignore_errors=True)
+        raise TrainingFailed(f"the guard refuses the new bundle, it was removed: {refused}") from refused

@@ -1,0 +1,129 @@
+"""The page: what the template shows, computed from the parts of one training job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from guard.calibration import Calibration, Fusion, fuse
+from guard.conformal import rows_needed
+from guard.manifest import Manifest, MemberCard
+from guard.spec import ClassLabel, ImageInput
+from training.allowance import allowance, percent, smallest_alpha
+from training.learn import Learned
+from training.report.figure import band_figure, curve_figure, histogram_figure
+from training.report.threshold import holding_score
+from training.snapshot import Snapshot
+from training.worth import FUSED, Worth
+
+__all__ = ["MemberStory", "Story", "render_report"]
+
+_ALPHAS = np.geomspace(0.001, 0.2, 25)
+_MOST_LABELS = 30
+
+
+@dataclass(frozen=True)
+class Story:
+    """One finished training job, as the report tells it."""
+
+    manifest: Manifest
+    snapshot: Snapshot
+    learned: Learned
+    calibration: Calibration
+    fusion: Fusion
+    worth: tuple[Worth, ...]
+
+
+@dataclass(frozen=True)
+class MemberStory:
+    """One member: its card, where it starts to hold, its histogram, its training curves, its worth per challenge."""
+
+    card: MemberCard
+    threshold: float | None
+    histogram: Markup
+    curves: tuple[tuple[str, Markup], ...]
+    worth: tuple[Worth, ...]
+
+
+def render_report(story: Story) -> str:
+    """report.html: one file, no outside links, safe whatever the snapshot's names are."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    return environment.get_template("report.html.j2").render(_context(story))
+
+
+def _context(story: Story) -> dict[str, Any]:
+    manifest, plan = story.manifest, story.learned.data.plan
+    return {
+        "manifest": manifest,
+        "snapshot": story.snapshot,
+        "regression": manifest.spec.task == "regression",
+        "image": isinstance(manifest.spec.input, ImageInput),
+        "labels": _labels(story.snapshot),
+        "allowance": allowance(story.fusion.alpha, story.fusion.rows, held_out=plan.held_out, found=story.fusion.band),
+        "smallest_alpha": smallest_alpha(story.fusion.rows),
+        "needed": rows_needed(story.fusion.alpha),
+        "members": list(_members(story)),
+        "fused": [worth for worth in story.worth if worth.member == FUSED],
+        "challenges": list(dict.fromkeys(worth.challenge for worth in story.worth)),
+        "bands": _bands(story),
+        "command": _command(manifest),
+    }
+
+
+def _labels(snapshot: Snapshot) -> list[tuple[str, int, float]]:
+    """(label, rows, share of the largest) of each class, the largest first; ten ranges of numbers for regression."""
+    label = snapshot.spec.label
+    if isinstance(label, ClassLabel):
+        counts = np.bincount(snapshot.y.astype(np.int64), minlength=len(label.values))
+        order = np.argsort(-counts, kind="stable")[:_MOST_LABELS]
+        return [(str(label.values[i]), int(counts[i]), float(counts[i] / counts.max())) for i in order]
+    counts, edges = np.histogram(snapshot.y, bins=10)
+    spans = [f"{low:.4g} – {high:.4g}" for low, high in pairwise(edges)]
+    return [(span, int(n), float(n / counts.max())) for span, n in zip(spans, counts, strict=True)]
+
+
+def _members(story: Story) -> Iterator[MemberStory]:
+    for index, (card, (_, fitted)) in enumerate(zip(story.manifest.members, story.learned.members, strict=True)):
+        threshold = holding_score(story.calibration, story.fusion, index)
+        yield MemberStory(
+            card=card,
+            threshold=threshold,
+            histogram=histogram_figure(story.calibration.scores[:, index], threshold),
+            curves=tuple((name, curve_figure(curves)) for name, curves in _by_kind(fitted.curves).items()),
+            worth=tuple(worth for worth in story.worth if worth.member == card.name),
+        )
+
+
+def _by_kind(curves: dict[str, list[float]]) -> dict[str, dict[str, list[float]]]:
+    """Curves that differ by their fold alone share a figure: `generator, fold 1` is of the kind `generator`."""
+    kinds: dict[str, dict[str, list[float]]] = {}
+    for name, values in curves.items():
+        kind = name.split("fold")[0].strip(" ,") or "loss"
+        kinds.setdefault(kind, {})[name] = values
+    return kinds
+
+
+def _bands(story: Story) -> Markup:
+    bands = [fuse(story.calibration, float(alpha)).band for alpha in _ALPHAS]
+    edges = np.array([(band.low, band.high) for band in bands])
+    return band_figure(_ALPHAS, edges, story.fusion.alpha, 1 / (story.fusion.rows + 1))
+
+
+def _command(manifest: Manifest) -> str:
+    chosen = {name: manifest.training[name] for name in ("preset", "device", "seed")}
+    options = {"alpha": f"{manifest.alpha.value:g}", **chosen, "name": manifest.name, "version": manifest.version}
+    return " ".join(["depois train SNAPSHOT --out BUNDLE", *(f"--{name} {value}" for name, value in options.items())])
