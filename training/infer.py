@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from guard.errors import SnapshotRefused
 from guard.spec import (
@@ -29,6 +31,7 @@ _REACH = 10
 """Legal numbers reach ten spans beyond what was seen: bounds stop the absurd, the members judge the unusual."""
 
 _FEW_CLASSES = 20
+_LARGEST = sys.float_info.max
 _MAX_CLASS = 2.0**53
 
 
@@ -52,7 +55,7 @@ def encode(rows: RawInput, task: Task) -> Encoded:
         _, height, width, channels = rows.x.shape
         image = ImageInput(height=height, width=width, channels=1 if channels == 1 else 3)
         return Encoded(InputSpec(input=image, label=label), rows.x, y)
-    columns = [_encode_column(column) for column in rows.columns]
+    columns = [_named(column) for column in rows.columns]
     table = TableInput(columns=tuple(column for column, _ in columns))
     return Encoded(InputSpec(input=table, label=label), np.column_stack([codes for _, codes in columns]), y)
 
@@ -60,9 +63,8 @@ def encode(rows: RawInput, task: Task) -> Encoded:
 def bounds(values: NDArray[np.float64]) -> tuple[float, float]:
     """[min − 10 span, max + 10 span] of finite values, NaN left aside; span = max − min, or max(1, |v|) if constant."""
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    span = min(high - low, np.finfo(np.float64).max) or max(1.0, abs(low))
-    largest = float(np.finfo(np.float64).max)
-    return max(low - _REACH * span, -largest), min(high + _REACH * span, largest)
+    span = high - low or max(1.0, abs(low))
+    return max(low - _REACH * span, -_LARGEST), min(high + _REACH * span, _LARGEST)
 
 
 def choose_task(label: RawColumn) -> tuple[Task, str]:
@@ -109,6 +111,16 @@ def _number_label(label: RawColumn) -> tuple[NumberLabel, NDArray[np.float64]]:
         raise SnapshotRefused(f"label {label.name!r} is the same in every row; there is nothing to learn")
     low, high = bounds(label.codes)
     return NumberLabel(minimum=low, maximum=high), label.codes
+
+
+def _named(column: RawColumn) -> tuple[Column, NDArray[np.float64]]:
+    try:
+        return _encode_column(column)
+    except ValidationError as wrong:
+        raise SnapshotRefused(
+            f"column {column.name!r} cannot be part of a sample ({wrong.errors()[0]['msg']}); "
+            "rename it without quotes, backslashes and control characters"
+        ) from wrong
 
 
 def _encode_column(column: RawColumn) -> tuple[Column, NDArray[np.float64]]:

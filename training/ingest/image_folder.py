@@ -48,10 +48,10 @@ def _headers(files: Mapping[str, bytes]) -> dict[str, str]:
     for name, (size, mode) in headers.items():
         if size != usual:
             raise SnapshotRefused(
-                f"{name} has {size[0]} × {size[1]} pixels, most have {usual[0]} × {usual[1]}; all must have one size"
+                f"{name!r} has {size[0]} × {size[1]} pixels, most have {usual[0]} × {usual[1]}; all must have one size"
             )
         if mode not in _GREY | _COLOUR:
-            raise SnapshotRefused(f"{name} has pixels of kind {mode}; save it as 8-bit grey or RGB")
+            raise SnapshotRefused(f"{name!r} has pixels of kind {mode}; save it as 8-bit grey or RGB")
     if max(usual) > MAX_SIDE:
         raise SnapshotRefused(f"images have {usual[0]} × {usual[1]} pixels; make them at most {MAX_SIDE} on a side")
     return {name: mode for name, (_, mode) in headers.items()}
@@ -82,7 +82,7 @@ def _open(data: bytes, name: str) -> Image.Image:
 
 def _damaged(name: str, broken: Exception) -> SnapshotRefused:
     reason = "no PNG or JPEG" if isinstance(broken, UnidentifiedImageError) else str(broken)
-    return SnapshotRefused(f"{name} cannot be decoded ({reason}); replace the file or remove it")
+    return SnapshotRefused(f"{name!r} cannot be decoded ({reason}); replace the file or remove it")
 
 
 def _converted(modes: Mapping[str, str], target: str) -> tuple[Finding, ...]:

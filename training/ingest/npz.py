@@ -50,6 +50,8 @@ def label_column(name: str, y: NDArray[Any], title: str) -> RawColumn:
         y = y[:, 0]
     if y.ndim != 1:
         raise SnapshotRefused(f"{title}: y has shape {y.shape}; it needs one label per row")
+    if y.dtype.kind == "b":
+        y = np.where(y, "true", "false")  # as JSON writes them: a label is text or a number
     if y.dtype.kind in "US":
         return text_column(name, [text if isinstance(text, str) else text.decode("latin-1") for text in y.tolist()])
     return number_column(name, y)

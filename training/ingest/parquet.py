@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from guard.cells import GAP_CELLS
 from guard.errors import InputUnreadable, SnapshotRefused
 from guard.npz import MAX_BYTES
 from training.ingest.columns import check_names
@@ -17,8 +18,9 @@ __all__ = ["read_parquet"]
 
 
 def read_parquet(raw: bytes, title: str, label: str | None, drop: Sequence[str] = ()) -> RawTable:
-    """The table in `raw`; `title` names the file in messages. Null and NaN are gaps, text is kept to the letter.
+    """The table in `raw`; `title` names the file in messages.
 
+    Null, NaN and the text of `guard.cells.GAP_CELLS` are gaps, as in the stream; other text is kept to the letter.
     Raises InputUnreadable when the file is damaged or would unpack to more than `guard.npz.MAX_BYTES`, SnapshotRefused
     when `label` or a name in `drop` is not there or a column is of a kind that no sample can carry, WrongUse without a
     label.
@@ -49,7 +51,7 @@ def _column(name: str, values: pa.ChunkedArray) -> RawColumn:
     if pa.types.is_boolean(kind):
         return boolean_column(name, values.to_pylist())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return text_column(name, values.to_pylist())
+        return text_column(name, [None if text in GAP_CELLS else text for text in values.to_pylist()])
     if pa.types.is_null(kind):
         return number_column(name, np.full(len(values), np.nan))
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):

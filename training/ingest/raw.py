@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -105,21 +105,23 @@ def cell_column(name: str, cells: Sequence[str], *, is_label: bool = False) -> R
 
     Gaps are `guard.cells.GAP_CELLS`. A label is never boolean: in the wire format it is text or a number.
     """
-    distinct = set(cells) - GAP_CELLS
-    if distinct and distinct <= TRUE_CELLS | FALSE_CELLS and not is_label:
-        return RawColumn(name, "boolean", _cell_codes(cells, {cell: float(cell in TRUE_CELLS) for cell in distinct}))
-    numbers = _parsed(distinct, float)
-    if numbers is not None:
-        return RawColumn(name, "number", _cell_codes(cells, numbers))
+    if (numbers := _numbers(cells)) is not None:
+        return RawColumn(name, "number", numbers)
+    known = sorted(set(cells) - GAP_CELLS)
+    if not is_label and set(known) <= TRUE_CELLS | FALSE_CELLS:
+        return RawColumn(name, "boolean", _cell_codes(cells, {cell: float(cell in TRUE_CELLS) for cell in known}))
+    if (numbers := _numbers(known)) is not None:
+        return RawColumn(name, "number", _cell_codes(cells, dict(zip(known, numbers.tolist(), strict=True))))
     return text_column(name, [None if cell in GAP_CELLS else cell for cell in cells])
 
 
-def _parsed(cells: set[str], parse: Callable[[str], float]) -> dict[str, float] | None:
+def _numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
+    """The cells as numbers, None if one is no number. Python reads 1_000 as a number, JSON does not."""
     try:
-        numbers = {cell: parse(cell) for cell in cells}
+        numbers = np.fromiter(map(float, cells), np.float64, len(cells))
     except ValueError:
         return None
-    return None if any("_" in cell for cell in cells) else numbers  # Python reads 1_000 as a number, JSON does not
+    return None if "_" in "".join(cells) else numbers
 
 
 def _cell_codes(cells: Sequence[str], codes: dict[str, float]) -> NDArray[np.float64]:
