@@ -29,7 +29,7 @@ class Preset:
 
 
 PRESETS: dict[PresetName, Preset] = {
-    "fast": Preset("fast", augment=200, mimic=100, network=300, adversarial=200, folds=3),
+    "fast": Preset("fast", augment=200, mimic=100, network=300, adversarial=200, folds=3, batch=64),
     "standard": Preset("standard", augment=1000, mimic=500, network=700, adversarial=700, folds=5),
     "paper": Preset("paper", augment=2000, mimic=2000, network=2000, adversarial=2000, folds=5),
 }

@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812 – PyTorch's own name for it
 from torch import Tensor, nn
 
 from guard.spec import InputSpec
+from training.jitter import jitter
 from training.members.member import FittedMember, Member, TrustedData
 from training.members.out_of_fold import cross_fit
 from training.networks import ClaimedLabelLoss, body, recipe_for, seeded, train
@@ -51,7 +52,7 @@ class RadiusCurriculum:
 
     def __call__(self, z: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
         """Cross-entropy of the batch, each image moved to its worst place within the radius."""
-        moved = worst_case_noise(self._network, z, y, self.radius, generator)
+        moved = worst_case_noise(self._network, jitter(z, generator), y, self.radius, generator)
         loss = F.cross_entropy(self._network(moved), y)
         step = self._stride if float(loss.detach()) < self._bearable else -self._stride
         self.radius = min(max(self.radius + step, 0.0), _RADIUS)

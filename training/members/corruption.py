@@ -45,8 +45,9 @@ def _dots(z: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _edges(z: Tensor, generator: torch.Generator) -> Tensor:
-    contrast = F.max_pool2d(z, 3, 1, 1) + F.max_pool2d(-z, 3, 1, 1)
-    return _sign(z, generator) * contrast
+    right, below = F.pad(z, (0, 1, 0, 0), mode="replicate"), F.pad(z, (0, 0, 0, 1), mode="replicate")
+    contrast = right.diff(dim=3).abs() + below.diff(dim=2).abs()
+    return _sign(z, generator) * contrast.clamp_max(1)
 
 
 def _strokes(z: Tensor, generator: torch.Generator) -> Tensor:

@@ -58,9 +58,10 @@ def _fit(data: TrustedData) -> FittedMember:
 
 def _loss(network: nn.Module) -> BatchLoss:
     def loss(z: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-        images = torch.cat([degrade(z, generator), corrupt(z, generator)])
-        tampered = torch.cat([torch.zeros_like(z[:, 0, 0, 0]), torch.ones_like(z[:, 0, 0, 0])])
-        return F.binary_cross_entropy_with_logits(network(images, torch.cat([y, y])), tampered)
+        half = len(z) // 2
+        images = torch.cat([degrade(z[:half], generator), corrupt(z[half:], generator)])
+        tampered = (torch.arange(len(z), device=z.device) >= half).to(z.dtype)
+        return F.binary_cross_entropy_with_logits(network(images, y), tampered)
 
     return loss
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812 – PyTorch's own name for it
 from torch import Tensor, nn
 
 from guard.spec import InputSpec
+from training.jitter import jitter
 from training.members.member import FittedMember, Member, TrustedData
 from training.members.out_of_fold import cross_fit
 from training.networks import BatchLoss, body, recipe_for, seeded, train
@@ -15,7 +16,10 @@ __all__ = ["LGM", "GaussianMixtureHead", "MixtureScore", "large_margin_loss"]
 
 _FEATURES = 16
 _MARGIN = 0.3
-_LIKELIHOOD = 0.1
+_LIKELIHOOD = 0.02
+"""α and λ: of (.1, .1), (.3, .1), (1, .1) and (.3, .02) the best on digits with random flips."""
+_NEAR = 0.1
+"""Added to both distances: within it all features are alike, and a score must not tend to −∞."""
 
 
 def _applies(spec: InputSpec, rows: int) -> bool:  # noqa: ARG001 – the interface
@@ -46,7 +50,7 @@ def large_margin_loss(distance: Tensor, y: Tensor, *, margin: float = _MARGIN, w
 
 
 class MixtureScore(nn.Module):
-    """d_y − min_k d_k of a network with a Gaussian mixture head: 0 where the claimed class is the nearest."""
+    """log(d_y / min_{k ≠ y} d_k) of a network with a Gaussian mixture head: positive where another class is nearer."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -54,15 +58,21 @@ class MixtureScore(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """Scores a batch: (batch, …), int64 (batch,) → (batch,)."""
-        distance: Tensor = self.network(z)
-        return distance.gather(1, y[:, None]).squeeze(1) - distance.amin(1)
+        distance: Tensor = self.network(z).clamp_min(0)
+        claimed = F.one_hot(y, distance.shape[1]).to(torch.bool)
+        own = torch.where(claimed, distance, 0.0).sum(1)
+        other = torch.where(claimed, torch.inf, distance).amin(1)
+        return torch.log(own + _NEAR) - torch.log(other + _NEAR)
 
 
 def _fit(data: TrustedData) -> FittedMember:
     """Large-margin Gaussian mixture (Wan et al. 2018), used for detection as Sargsyan et al. (2020) do.
 
+    Images are jittered in training.
+
     Differs from the paper: the covariance is the identity throughout, hence log|Λ| = 0; classes have equal priors; α
-    and λ are constant. The score is d_y − min_k d_k instead of the likelihood d_y: ...
+    and λ are constant. The score is log(d_y / nearest other d) instead of the likelihood d_y: on digits with random
+    flips it caught .98 instead of .94 at α = 1 %, and the tail of its clean scores is light.
     """
 
     def learn(z: Tensor, y: Tensor, seed: int, name: str) -> tuple[nn.Module, list[float]]:
@@ -77,7 +87,7 @@ def _fit(data: TrustedData) -> FittedMember:
 
 
 def _loss(network: nn.Module) -> BatchLoss:
-    return lambda z, y, _: large_margin_loss(network(z), y)
+    return lambda z, y, generator: large_margin_loss(network(jitter(z, generator)), y)
 
 
 LGM = Member(
