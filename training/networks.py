@@ -6,18 +6,21 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 – PyTorch's own name for it
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.progress import Progress
 
-__all__ = ["BatchLoss", "ClaimedLabelLoss", "Mean", "Recipe", "body", "recipe_for", "seeded", "train"]
+__all__ = ["BatchLoss", "ClaimedLabelLoss", "Mean", "Recipe", "body", "recipe_for", "score_rows", "seeded", "train"]
 
 BatchLoss = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 """(z, y, generator) of one batch → its scalar loss; all randomness comes from the generator."""
 
 _CURVE_POINTS = 50
+_SCORE_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -119,3 +122,14 @@ class Mean(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         """Runs every part on the same inputs."""
         return torch.stack([part(*inputs) for part in self.parts]).mean(0)
+
+
+def score_rows(scorer: nn.Module, z: Tensor, y: Tensor) -> NDArray[np.float64]:
+    """`scorer(z, y)` of any number of rows, in pieces that fit in memory: float64 (n,)."""
+    with torch.no_grad():
+        parts = [
+            scorer(z[start : start + _SCORE_BATCH], y[start : start + _SCORE_BATCH])
+            for start in range(0, len(z), _SCORE_BATCH)
+        ]
+    scores: NDArray[np.float64] = torch.cat(parts).double().cpu().numpy()
+    return scores

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from guard.spec import InputSpec
 from training.members.member import FittedMember, Member, TrustedData
-from training.members.out_of_fold import cross_fit, score_rows
+from training.members.out_of_fold import cross_fit
+from training.networks import score_rows
 
 __all__ = ["KNN", "NeighbourRatio"]
 

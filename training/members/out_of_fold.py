@@ -6,19 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.members.member import FittedMember, TrustedData
-from training.networks import Mean
+from training.networks import Mean, score_rows
 
-__all__ = ["CrossFitted", "cross_fit", "score_rows"]
+__all__ = ["CrossFitted", "cross_fit"]
 
 Learn = Callable[[Tensor, Tensor, int, str], tuple[nn.Module, list[float]]]
 """(z, y, seed, name) of one fold's training rows → a module scoring (z, y), and its training curve."""
-
-_SCORE_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -48,14 +45,3 @@ def cross_fit(data: TrustedData, learn: Learn) -> CrossFitted:
         if curve:
             curves[name] = curve
     return CrossFitted(tuple(scorers), calibration[data.plan.calibration], curves)
-
-
-def score_rows(scorer: nn.Module, z: Tensor, y: Tensor) -> NDArray[np.float64]:
-    """`scorer(z, y)` of any number of rows, in pieces that fit in memory: float64 (n,)."""
-    with torch.no_grad():
-        parts = [
-            scorer(z[start : start + _SCORE_BATCH], y[start : start + _SCORE_BATCH])
-            for start in range(0, len(z), _SCORE_BATCH)
-        ]
-    scores: NDArray[np.float64] = torch.cat(parts).double().cpu().numpy()
-    return scores
