@@ -16,7 +16,9 @@ class Preset:
     """Budgets of one training job, in optimiser steps.
 
     `augment`: cGAN; `mimic`: generator; `network`: each small network; `adversarial`: the adversarially trained one.
-    `folds`: cross-fitted folds where rows are too few to hold some out.
+    `folds`: cross-fitted folds where rows are too few to hold some out. `synthetic`: rows of |Ss'| per trusted row
+    (4 is the paper's, whose St is a fifth of So). `published`: augmenter and mimic spend their whole budget in every
+    fold, as printed; otherwise the folds share it, and trusted rows decide when to stop.
     """
 
     name: PresetName
@@ -26,10 +28,16 @@ class Preset:
     adversarial: int
     folds: int
     batch: int = 128
+    synthetic: float = 4.0
+    published: bool = False
+
+    def share(self, budget: int, folds: int) -> int:
+        """What one of `folds` fits may spend of a budget that the folds share."""
+        return budget if self.published else max(budget // folds, 1)
 
 
 PRESETS: dict[PresetName, Preset] = {
-    "fast": Preset("fast", augment=200, mimic=100, network=300, adversarial=200, folds=3, batch=64),
-    "standard": Preset("standard", augment=1000, mimic=500, network=700, adversarial=700, folds=5),
-    "paper": Preset("paper", augment=2000, mimic=2000, network=2000, adversarial=2000, folds=5),
+    "fast": Preset("fast", augment=100, mimic=180, network=300, adversarial=200, folds=3, batch=64),
+    "standard": Preset("standard", augment=1500, mimic=1000, network=700, adversarial=700, folds=5),
+    "paper": Preset("paper", augment=2000, mimic=2000, network=2000, adversarial=2000, folds=5, published=True),
 }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from guard.spec import InputSpec
+from training.augmenters import AugmenterName
 from training.folds import FoldPlan
 from training.presets import Preset
 from training.progress import Progress
@@ -23,7 +24,8 @@ class TrustedData:
     """What a member may learn from: preprocessed trusted rows on the training device, and how they are split.
 
     `z`: float32 (n, d) for tables, (n, channels, height, width) in [0, 1] for images; `y`: int64 (n,) class index, or
-    float32 (n,) standardised regression label; `classes`: number of classes, 0 for regression.
+    float32 (n,) standardised regression label; `classes`: number of classes, 0 for regression. `augmenter`: which one
+    makes synthetic rows for the members that learn from them.
     """
 
     z: Tensor
@@ -35,6 +37,7 @@ class TrustedData:
     seed: int
     device: torch.device
     progress: Progress
+    augmenter: AugmenterName = "cgan"
 
 
 @dataclass(frozen=True)
