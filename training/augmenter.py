@@ -15,7 +15,7 @@ from training.progress import Progress, Silent
 from training.rows import Rows
 from training.seeding import draw_seed, torch_seed
 
-__all__ = ["AugmenterSettings", "Cgan", "train_augmenter"]
+__all__ = ["AugmenterSettings", "Cgan", "discriminator_loss", "generator_loss", "train_augmenter"]
 
 _CHUNK = 4096
 """Rows that are generated at once: bounds memory."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from guard.calibration import Fusion
 from training.members.corruption import corrupt
 from training.members.member import FittedMember, TrustedData
-from training.members.out_of_fold import score_rows
+from training.networks import score_rows
 
 __all__ = ["FUSED", "Challenge", "Worth", "challenges", "measure_worth"]
 
