@@ -90,8 +90,9 @@ def test_copies_of_a_class_label_are_found_unless_kept():
     text = text_column("copy", [f"class {k % 3}" for k in range(N)])
     coded = numbers("coded", 9 - np.arange(N) % 3)
     coarse = numbers("coarse", np.arange(N) % 3 == 0)
+    fine = numbers("fine", np.arange(N) % 6)
     almost = numbers("almost", [1, *(np.arange(1, N) % 3)])
-    found = find_label_copies(table(text, coded, coarse, almost, NOISE), ())
+    found = find_label_copies(table(text, coded, coarse, fine, almost, NOISE), ())
     assert names(found) == ["copy", "coded"]
     assert names(find_label_copies(table(text, coded), ("copy",))) == ["coded"]
 
