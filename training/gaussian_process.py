@@ -86,8 +86,10 @@ class GaussianProcess(nn.Module):
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Predicts a batch."""
-        square = (z * z).sum(1, keepdim=True) - 2 * z @ self.bank.T + (self.bank * self.bank).sum(1)
-        near = torch.exp(-square.clamp_min(0) / (2 * self.kernel.length**2))
+        # In double precision: near a trusted row the terms cancel, and a short ℓ makes much of what is left of them.
+        z, bank = z.double(), self.bank.double()
+        square = (z * z).sum(1, keepdim=True) - 2 * z @ bank.T + (bank * bank).sum(1)
+        near = torch.exp(-square.clamp_min(0) / (2 * self.kernel.length**2)).float()
         explained = ((near @ self.root) ** 2).sum(1)
         variance = (1 + self.kernel.noise - explained).clamp_min(self.kernel.noise)
         return near @ self.weights, self.kernel.amplitude * variance
