@@ -1,0 +1,131 @@
+"""`depois train`: a trusted snapshot in, a verified model bundle out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from guard.conformal import Band
+from guard.errors import WrongUse
+from guard.spec import Task
+from guard.terminal import printable
+from training.allowance import allowance
+from training.presets import PresetName
+
+if TYPE_CHECKING:
+    from training.job import TrainedBundle
+    from training.snapshot import Snapshot
+
+__all__ = ["train"]
+
+
+def train(
+    source: Annotated[
+        Path, typer.Argument(metavar="SNAPSHOT", help="A snapshot, or a file or image folder to make one from.")
+    ],
+    *,
+    out: Annotated[Path, typer.Option(metavar="BUNDLE", help="The folder to write; it must not exist.")],
+    alpha: Annotated[float, typer.Option(help="Share of clean samples that may be held, in (0, 1).")] = 0.01,
+    preset: Annotated[PresetName, typer.Option(help="A first look, production, or as printed.")] = "standard",
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes a GPU where there is one.")
+    ] = "auto",
+    seed: Annotated[int, typer.Option(help="The same seed on the same device gives the same scores.")] = 0,
+    name: Annotated[str, typer.Option(help="The bundle's name in verdicts.")] = "guard",
+    version: Annotated[str, typer.Option(help="The bundle's version in verdicts.")] = "1",
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse an α that must be extrapolated.")] = False,
+    label: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="The label's column, where SNAPSHOT is a CSV or Parquet file.")
+    ] = None,
+    task: Annotated[Task | None, typer.Option(help="What the label is, where SNAPSHOT is a file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
+) -> None:
+    """Train a model bundle from a trusted snapshot.
+
+    Example: depois train snapshot --out bundle --alpha 0.01 --preset standard
+    """
+    from training.job import train_bundle
+    from training.progress import terminal_progress
+
+    snapshot = _snapshot(source, label, task, seed)
+    with terminal_progress() as progress:
+        trained = train_bundle(
+            snapshot,
+            out,
+            alpha=alpha,
+            preset=preset,
+            device=device,
+            seed=seed,
+            name=name,
+            version=version,
+            strict=strict,
+            progress=progress,
+        )
+    if as_json:
+        typer.echo(json.dumps(_as_json(trained), ensure_ascii=False))
+    else:
+        _print(trained)
+
+
+def _snapshot(source: Path, label: str | None, task: Task | None, seed: int) -> Snapshot:
+    """The snapshot in the folder `source`, or a new one from the data in it. Findings go to standard error."""
+    from training.create import create_snapshot
+    from training.snapshot import read_snapshot
+
+    if (source / "snapshot.json").exists():
+        if label is not None or task is not None:
+            raise WrongUse(f"{source} is a snapshot: its label and task are fixed; leave out --label and --task")
+        return read_snapshot(source)
+    created = create_snapshot(source, label, task, seed)
+    for finding in created.findings:
+        typer.echo(f"{finding.severity}: {printable(finding.message)}", err=True)
+    return created.snapshot
+
+
+def _as_json(trained: TrainedBundle) -> dict[str, Any]:
+    manifest = trained.manifest
+    return {
+        "bundle": str(trained.path),
+        "digest": trained.digest,
+        "alpha": {**manifest.alpha.model_dump(), "sentence": _sentence(trained)},
+        "members": [member.model_dump() for member in manifest.members],
+        "worth": [asdict(worth) for worth in trained.worth],
+        "training": manifest.training,
+    }
+
+
+def _print(trained: TrainedBundle) -> None:
+    console = Console(markup=False, highlight=False, emoji=False)
+    console.print(_worth_table(trained))
+    console.print("A self-test on trusted rows, spoilt at random: no claim about attacks.", style="dim")
+    if trained.manifest.alpha.extrapolated:
+        console.print("α IS EXTRAPOLATED.", style="bold")
+    console.print(f"{_sentence(trained)}.", soft_wrap=True)
+    path = printable(str(trained.path))
+    console.print(f"{path}  sha256 {trained.digest}\nReport: {path}/report.html", soft_wrap=True)
+    console.print(f"Next: depois filter samples.jsonl --bundle {path} --out filtered", soft_wrap=True)
+
+
+def _worth_table(trained: TrainedBundle) -> Table:
+    challenges = list(dict.fromkeys(worth.challenge for worth in trained.worth))
+    columns = [
+        Column(f"{challenge}\n{what}", justify="right") for challenge in challenges for what in ("AUROC", "held")
+    ]
+    table = Table("member", *columns)
+    for member in dict.fromkeys(worth.member for worth in trained.worth):
+        own = [worth for worth in trained.worth if worth.member == member]
+        cells = [cell for worth in own for cell in (f"{worth.auroc:.3f}", f"{100 * worth.recall:.1f} %")]
+        table.add_row(member, *cells)
+    return table
+
+
+def _sentence(trained: TrainedBundle) -> str:
+    alpha, held_out = trained.manifest.alpha, bool(trained.manifest.training["held_out"])
+    found = Band(*alpha.band, extrapolated=alpha.extrapolated)
+    return allowance(alpha.value, alpha.calibration_rows, held_out=held_out, found=found)
