@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import force_setattr
 from numpy.typing import NDArray
 
 from guard.diagnose import diagnose, repeats_a_key
@@ -22,8 +24,10 @@ __all__ = ["MAX_RECORD_BYTES", "Decoded", "Decoder"]
 MAX_RECORD_BYTES = 1 << 20
 """Default limit of one record: what a Kafka broker takes by default, and the bound on the work one record can cause."""
 
-_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Fault)
 _COLON = ord(":")
+_SUM_OVER = 128
+"""Records whose colons are summed at once: few enough that their text stays in the processor's cache."""
 _NAN = float("nan")
 
 
@@ -72,29 +76,30 @@ class Decoder:
 
     def _read(self, records: Sequence[bytes]) -> tuple[list[Head | None], dict[Form, tuple[list[int], list[bytes]]]]:
         """Each record's head, None where it is refused; and the positions and rows of each form of payload."""
-        heads: list[Head | None] = []
-        blocks: dict[Form, tuple[list[int], list[bytes]]] = {}
+        heads: list[Head | None] = [None] * len(records)
+        blocks: dict[Form, tuple[list[int], list[bytes]]] = defaultdict(lambda: ([], []))
         for position, raw in enumerate(records):
-            head = self._head(raw)
-            try:
-                payload = None if head is None else self._payloads.read(head)
-            except Fault:
-                payload = None
-            heads.append(None if payload is None else head)
-            if payload is not None:
-                positions, rows = blocks.setdefault(payload[0], ([], []))
+            accepted = self._accept(raw)
+            if accepted is not None:
+                heads[position], (form, row) = accepted
+                positions, rows = blocks[form]
                 positions.append(position)
-                rows.append(payload[1])
+                rows.append(row)
         return heads, blocks
 
-    def _head(self, raw: bytes) -> Head | None:
+    def _accept(self, raw: bytes) -> tuple[Head, tuple[Form, bytes]] | None:
         if len(raw) > self._limit:
             return None
         try:
             head = self._parse(raw)
-        except _UNDECODABLE:
+            payload = self._payloads.read(head)
+        except _REFUSALS:
             return None
-        return head if head.event_time is None or is_rfc3339(head.event_time) else None
+        if payload is None or not (head.event_time is None or is_rfc3339(head.event_time)):
+            return None
+        # The row stays, what it was decoded from goes: the floats of 2000 wide records would fall out of the cache.
+        force_setattr(head, payload[0].key, None)
+        return head, payload
 
     def _encode_labels(self, heads: Sequence[Head | None]) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
         """Encoded labels, which of them are legal, and which of them the specification knows."""
@@ -118,20 +123,23 @@ def _repeating(
 ) -> list[int]:
     """Positions of candidates that spell a key twice; msgspec keeps the last one, another reader may keep the first.
 
-    Without a backslash every string stands verbatim in the record, so that each key and each colon within a string
-    that was decoded is one colon of it, and a record can only have more, never fewer, than those. One sum over the
-    batch therefore clears all of it; only where that fails is each record looked at.
+    Without a backslash every string stands verbatim in the record, so that each key, and each colon within a string
+    that was decoded, is one colon of it, and a record can only have more than those, never fewer. One sum over many
+    records therefore clears all of them; only where that fails is each record looked at.
     """
-    positions = candidates.tolist()
-    text = b"".join([records[position] for position in positions])
-    expected = {position: int(colons[position]) + _head_colons(heads[position]) for position in positions}
-    if b"\\" not in text and np.count_nonzero(np.frombuffer(text, np.uint8) == _COLON) == sum(expected.values()):
-        return []
-    return [
-        position
-        for position, colons_expected in expected.items()
-        if (b"\\" in (raw := records[position]) or raw.count(b":") != colons_expected) and repeats_a_key(raw)
-    ]
+    repeating: list[int] = []
+    for positions in np.split(candidates, range(_SUM_OVER, len(candidates), _SUM_OVER)):
+        raws = [records[position] for position in positions.tolist()]
+        expected = colons[positions] + [_head_colons(heads[position]) for position in positions.tolist()]
+        text = b"".join(raws)
+        if b"\\" in text or np.count_nonzero(np.frombuffer(text, np.uint8) == _COLON) != expected.sum():
+            suspects = zip(positions.tolist(), raws, expected.tolist(), strict=True)
+            repeating += [position for position, raw, count in suspects if _repeats(raw, count)]
+    return repeating
+
+
+def _repeats(raw: bytes, expected_colons: int) -> bool:
+    return (b"\\" in raw or raw.count(b":") != expected_colons) and repeats_a_key(raw)
 
 
 def _head_colons(head: Head) -> int:

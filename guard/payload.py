@@ -24,8 +24,9 @@ _ARRAY_COLONS, _IMAGE_COLONS, _TENSOR_COLONS = 1, 3, 4
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """One way to send an input: the dtype of its bytes, and the colons that its keys take in JSON."""
+    """One way to send an input: its key, the dtype of its bytes, and the colons that its keys take in JSON."""
 
+    key: str
     dtype: str
     colons: int
 
@@ -64,8 +65,8 @@ class _ImageReader:
         self._image = image
         self._size = image.height * image.width * image.channels
         self._shapes = [list(self.shape), list(self.shape[:2])] if image.channels == 1 else [list(self.shape)]
-        self._tensor = Form("u1", _TENSOR_COLONS)
-        self._file = Form("u1", _IMAGE_COLONS)
+        self._tensor = Form("tensor", "u1", _TENSOR_COLONS)
+        self._file = Form("image", "u1", _IMAGE_COLONS)
 
     def read(self, record: Any) -> tuple[Form, bytes] | None:
         tensor, image = record.tensor, record.image
@@ -91,9 +92,12 @@ class _TableReader:
         self._value_colons = [
             (at, counts) for at, column in enumerate(columns) if (counts := _value_colons(column)).any()
         ]
-        self._object = Form("<f8", 1 + int(self._name_colons.sum()))
-        self._array = Form("<f8", _ARRAY_COLONS)
-        self._tensors = {"float32": Form("<f4", _TENSOR_COLONS), "float64": Form("<f8", _TENSOR_COLONS)}
+        self._object = Form("features", "<f8", 1 + int(self._name_colons.sum()))
+        self._array = Form("features", "<f8", _ARRAY_COLONS)
+        self._tensors = {
+            "float32": Form("tensor", "<f4", _TENSOR_COLONS),
+            "float64": Form("tensor", "<f8", _TENSOR_COLONS),
+        }
         self._pack = struct.Struct(f"<{len(columns)}d").pack
 
     def read(self, record: Any) -> tuple[Form, bytes] | None:
@@ -129,7 +133,7 @@ class _TableReader:
 
     def _check_object(self, values: NDArray[np.float64], colons: NDArray[np.int64]) -> Block:
         within = self._within(values)
-        if self._gaps:
+        if not within.all():
             absent = values == ABSENT
             values = np.where(absent, _NAN, values)
             within |= np.isnan(values)

@@ -200,8 +200,8 @@ def _base64(value: Any, where: str) -> bytes:
         raise _violation(f"{where} is {_kind(value)}; send base64 text")
     try:
         return decode_base64(value)
-    except ValueError as error:
-        raise _violation(f"{where} is not base64 ({error}); send the standard alphabet with padding") from None
+    except ValueError:
+        raise _violation(f"{where} is not base64; send the standard alphabet, padded, without line breaks") from None
 
 
 def _check_image_input(payload: str, value: Any, image: ImageInput) -> None:
