@@ -27,6 +27,7 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_KEPT = frozenset({*range(0xC0, 0xD0), 0xDA, 0xDB, 0xDD, 0xE0, 0xEE})
 """Frames, tables, scans, JFIF (E0) and Adobe (EE), which says how colours are coded. Profiles, EXIF, thumbnails and
 comments go: nobody needs them, and they are where a small file hides a large one."""
+_JPEG_KNOWN = _JPEG_KEPT | {*range(0xE0, 0xF0), 0xFE}
 
 _MAX_SCANS = 100
 """Scans of one JPEG; encoders write about 10. Each is a pass over the whole image: 700 kB of 20-byte scans would be
@@ -129,7 +130,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
         if marker == _SCAN:
             yield marker, data[at:]
             return
-        if length < 2 or at + 2 + length > len(data):
+        if marker not in _JPEG_KNOWN or length < 2 or at + 2 + length > len(data):
             raise _broken(f"the JPEG is truncated or damaged at byte {at}")
         yield marker, data[at : at + 2 + length]
         at += 2 + length

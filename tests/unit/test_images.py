@@ -194,6 +194,12 @@ def test_jpeg_of_two_headers_is_refused() -> None:
     assert refused("jpeg", file[:at] + huge + file[at:])[0] is RejectReason.SHAPE_MISMATCH
 
 
+def test_jpeg_of_an_unknown_segment_is_refused_not_mended() -> None:
+    file = picture_file(GREY_PIXELS, "jpeg")
+    tables = file.rindex(b"\xff\xc4")
+    assert "damaged" in refused("jpeg", file[:tables] + b"\xff\x44" + file[tables + 2 :])[1]
+
+
 def test_png_of_two_headers_is_refused() -> None:
     second = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0))
     assert refused("png", png(6, 8, rows=bytes(56), extra=second))[0] is RejectReason.SHAPE_MISMATCH
