@@ -123,6 +123,31 @@ def test_decoder_accepts_no_features_that_the_model_refuses(features: dict[str, 
 
 
 @pytest.mark.parametrize(
+    "keys",
+    [
+        {"label": True},
+        {"label": None},
+        {"label": float("nan")},
+        {"source": 3},
+        {"id": 3},
+        {"tensor": GOOD_TENSOR | {"shape": [3.0, 2]}},
+        {"tensor": GOOD_TENSOR | {"shape": ["3", 2]}},
+        {"tensor": GOOD_TENSOR | {"shape": [True, 2]}},
+        {"tensor": GOOD_TENSOR | {"shape": [-3, 2]}},
+        {"tensor": None, "features": [1, "2"]},
+        {"tensor": None, "features": [1, True]},
+        {"tensor": None, "features": [float("inf")]},
+        {"tensor": None, "features": {"a": [1]}},
+        {"tensor": None, "features": {"a": float("nan")}},
+    ],
+)
+def test_model_converts_nothing(keys: dict[str, Any]) -> None:
+    good = {"label": 7, "tensor": GOOD_TENSOR}
+    assert accepted_by_model(line(**good))
+    assert not accepted_by_model(line(**good | keys))
+
+
+@pytest.mark.parametrize(
     ("text", "legal"),
     [
         ("2026-01-31T09:30:00Z", True),
