@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -44,8 +46,13 @@ class ParsedBundle:
         """The manifest, as on disk."""
         return self.stored.manifest
 
-    def fusion(self, alpha: float | None = None, boundary: BoundaryRule | None = None) -> Fusion:
-        """The fusion at the manifest's α and boundary, or at others. Raises WrongUse."""
+    @cached_property
+    def fusion(self) -> Fusion:
+        """The fusion at the manifest's α and boundary."""
+        return self.fusion_at(None, None)
+
+    def fusion_at(self, alpha: float | None, boundary: BoundaryRule | None) -> Fusion:
+        """The fusion at another α or boundary, None for the manifest's. Raises WrongUse."""
         names = [member.name for member in self.manifest.members]
         return fuse(
             self.calibration,
@@ -99,13 +106,14 @@ def load_bundle(
     Raises BundleRefused when anything is missing, damaged, tampered with or too new; MissingRuntime; WrongUse for α.
     """
     parsed = parse_bundle(path, sha256=sha256, max_graph_bytes=max_graph_bytes)
-    fusion = parsed.fusion(alpha, boundary)
+    fusion = parsed.fusion_at(alpha, boundary)
     with _named(path):
         runtime = Runtime(parsed.stored.contents["model.onnx"], device, threads)
         spec = parsed.manifest.spec
         judge = Judge(spec, parsed.manifest.members, Decoder(spec, max_record_bytes), runtime, fusion)
         golden = parsed.golden
-        replay(golden, judge.score(golden.x, golden.y).scores, parsed.calibration, parsed.fusion())
+        replay(golden, judge.score(golden.x, golden.y).scores, parsed.calibration, parsed.fusion)
+        _refuse_other_features(runtime, parsed)
     return Bundle(parsed.manifest, parsed.stored.digest, fusion.card, judge, parsed.reference)
 
 
@@ -172,7 +180,7 @@ def recalibrate(
     `out`: the new folder to write; None replaces the bundle itself. Raises BundleRefused, WrongUse or OutputFailed.
     """
     parsed = parse_bundle(path)
-    fusion = parsed.fusion(alpha, boundary)
+    fusion = parsed.fusion_at(alpha, boundary)
     golden = Golden.judged(fusion, parsed.golden.x, parsed.golden.y, parsed.golden.scores)
     manifest = parsed.manifest.model_copy(update={"alpha": fusion.card, "boundary": fusion.rule})
     contents = {**parsed.stored.contents, "golden.npz": golden.to_bytes()}
@@ -187,6 +195,12 @@ def _named(path: str | PathLike[str]) -> Iterator[None]:
         yield
     except BundleRefused as error:
         raise BundleRefused(f"{Path(path)}: {error}") from error
+
+
+def _refuse_other_features(runtime: Runtime, parsed: ParsedBundle) -> None:
+    width = runtime.run(["features"], parsed.golden.x[:1], parsed.golden.y[:1])[0].shape[1:]
+    if parsed.reference.features.shape[1:] != width:
+        raise BundleRefused(f"reference.npz: its features are not those of model.onnx, {width} wide; {_AGAIN}")
 
 
 def _refuse_disagreement(parsed: ParsedBundle) -> None:
@@ -206,3 +220,11 @@ def _refuse_disagreement(parsed: ParsedBundle) -> None:
     for fault, agrees in agreements.items():
         if not agrees:
             raise BundleRefused(f"manifest.json: {fault}; {_AGAIN}")
+    if not _agree(parsed.fusion.card, manifest.alpha):
+        raise BundleRefused(f"manifest.json: the band of alpha does not follow from calibration.npz; {_AGAIN}")
+
+
+def _agree(found: Alpha, printed: Alpha) -> bool:
+    """Bands of extrapolated α are simulated; another version of NumPy may draw them a little apart."""
+    near = all(math.isclose(a, b, rel_tol=0.1) for a, b in zip(found.band, printed.band, strict=True))
+    return near and found.extrapolated == printed.extrapolated

@@ -14,7 +14,7 @@ from guard.rejection import Rejection
 from guard.spec import CategoryColumn, ClassLabel, InputSpec, NumberColumn, NumberLabel, TableInput
 from guard.verdict import RejectReason
 
-__all__ = ["class_indices", "illegal_rows", "label_kind", "label_value", "require_encoded", "row_kind"]
+__all__ = ["class_indices", "first_illegal", "illegal_rows", "label_kind", "label_value", "require_encoded", "row_kind"]
 
 
 def row_kind(spec: InputSpec) -> ArrayKind:
@@ -66,6 +66,16 @@ def illegal_rows(spec: InputSpec, x: NDArray[Any], y: NDArray[Any]) -> dict[int,
     return found
 
 
+def first_illegal(spec: InputSpec, x: NDArray[Any], y: NDArray[Any]) -> str | None:
+    """What is wrong with the first row that no sample may have, unknown classes included; None if there is none."""
+    for row, rejection in illegal_rows(spec, x, y).items():
+        return f"row {row}: {rejection.detail}"
+    if isinstance(spec.label, ClassLabel):
+        unknown = np.flatnonzero((y < 0) | (y >= len(spec.label.values)))
+        return f"row {unknown[0]}: there is no class {y[unknown[0]]}" if len(unknown) else None
+    return None
+
+
 def _legal_cells(table: TableInput, x: NDArray[np.float64]) -> NDArray[np.bool_]:
     low, high = column_bounds(table.columns, x.dtype)
     whole = np.array([not isinstance(column, NumberColumn) for column in table.columns])
@@ -79,7 +89,7 @@ def _cell_rejection(table: TableInput, index: int, value: float) -> Rejection:
     if isinstance(column, CategoryColumn):
         detail = f"x[{index}], column {column.name!r}, is {value}; send an index below {len(column.values)}"
         return Rejection(RejectReason.UNKNOWN_CATEGORY, detail)
-    low, high = (float(bound) for bound in column_bounds([column], np.dtype("<f8")))
+    low, high = (bound.item() for bound in column_bounds([column], np.dtype("<f8")))
     return _rejection(f"x[{index}], column {column.name!r},", value, low, high)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guard.calibration import Calibration, Fusion
-from guard.encoding import class_indices, label_kind, row_kind
+from guard.encoding import class_indices, first_illegal, label_kind, row_kind
 from guard.errors import BundleRefused
 from guard.npz import ArrayKind, pack_arrays, unpack_arrays
 from guard.spec import InputSpec
@@ -56,6 +56,8 @@ class Golden:
         rows = {len(golden.x), len(golden.y), len(golden.scores), len(golden.p_values), len(golden.held)}
         if len(rows) != 1 or rows == {0}:
             raise _refused(f"its arrays have {sorted(rows)} rows; they must all have the same number, at least 1")
+        if fault := first_illegal(spec, golden.x, golden.y):
+            raise _refused(fault)
         return golden
 
 

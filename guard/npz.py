@@ -56,7 +56,7 @@ def array_names(source: Path | IO[bytes], title: str, refuse: type[GuardError]) 
         with zipfile.ZipFile(source) as archive:
             return [_array_name(member) for member in archive.infolist()]
     except DAMAGED as broken:
-        raise refuse(f"{title} is not a readable .npz file ({broken}); write it again with numpy.savez") from broken
+        raise refuse(f"{title} is not a readable .npz file ({broken}); {_AGAIN}") from broken
 
 
 def read_arrays(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.encoding import label_kind, row_kind
+from guard.encoding import first_illegal, label_kind, row_kind
 from guard.errors import BundleRefused
 from guard.npz import ArrayKind, pack_arrays, unpack_arrays
 from guard.spec import InputSpec
@@ -50,6 +50,10 @@ class Reference:
         rows = {len(reference.x), len(reference.y), len(reference.origin), len(reference.features)}
         if len(rows) != 1 or max(rows) > MAX_REFERENCE_ROWS:
             raise _refused(f"its arrays have {sorted(rows)} rows; they must all have the same number, at most 2000")
+        if fault := first_illegal(spec, reference.x, reference.y):
+            raise _refused(fault)
+        if not np.isfinite(reference.features).all():
+            raise _refused("a feature is not finite")
         return reference
 
 

@@ -145,7 +145,7 @@ def _boundary(parsed: ParsedBundle) -> str:
     if parsed.manifest.boundary == "conformal":
         return "conformal: a sample is held when its fused p-value is at most α"
     calibration = parsed.calibration
-    held = parsed.fusion().judge(calibration.scores, calibration.labels).held
+    held = parsed.fusion.judge(calibration.scores, calibration.labels).held
     return f"zscore: the mimic alone decides, whatever α; it holds {held.mean():.1%} of the calibration rows"
 
 

@@ -123,7 +123,7 @@ def _show(found: Explanation, bundle: Bundle) -> None:
     from guard.spec import ImageInput
 
     console = Console(markup=False, highlight=False, emoji=False)
-    console.print(_sentence(found))
+    console.print(_sentence(found), soft_wrap=True)
     if found.x is not None and isinstance(bundle.manifest.spec.input, ImageInput) and console.is_terminal:
         console.print(blocks(found.x))
     _show_members(console, found)
