@@ -159,7 +159,7 @@ class ArrayKind:
 def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """The bytes of a compressed .npz file with `arrays`; the same arrays give the same bytes."""
     buffer = io.BytesIO()
-    contiguous: dict[str, Any] = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous: dict[str, Any] = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     np.savez_compressed(buffer, allow_pickle=False, **contiguous)
     return buffer.getvalue()
 

@@ -13,6 +13,7 @@ import guard
 from guard.bundle import parse_bundle, recalibrate, write_bundle
 from guard.difference import differences
 from guard.errors import BundleRefused, OutputFailed, WrongUse
+from guard.golden import Golden, replay
 from guard.store import BUNDLE_FILES
 from tests.support.bundles import IMAGE, NUMBER, TABLE, draw_samples, make_bundle
 
@@ -206,3 +207,16 @@ def test_a_golden_verdict_that_does_not_follow_is_refused(tmp_path: Path) -> Non
     rewrite(path, tmp_path / "new", golden=type(golden)(golden.x, golden.y, golden.scores, golden.p_values, held))
     with pytest.raises(BundleRefused, match="the verdict of golden row 5 does not follow"):
         guard.load_bundle(tmp_path / "new", threads=1)
+
+
+def test_a_verdict_that_changes_within_the_tolerance_is_refused(tmp_path: Path) -> None:
+    """The golden row lies on the boundary, found by bisection, so that the least drift carries it over."""
+    parsed = parse_bundle(make_bundle(tmp_path / "bundle"))
+    fusion, x, y = parsed.fusion, parsed.golden.x[:1], np.zeros(1, np.int64)
+    passed, held = np.float32([[0, 0]]), np.float32([[1000, 0]])
+    while (middle := (passed + held) / 2)[0, 0] not in (passed[0, 0], held[0, 0]):
+        passed, held = (passed, middle) if fusion.judge(middle, y).held[0] else (middle, held)
+    golden = Golden.judged(fusion, x, y, held)
+    replay(golden, held, parsed.calibration, fusion)
+    with pytest.raises(BundleRefused, match="another verdict than when it was made"):
+        replay(golden, passed, parsed.calibration, fusion)

@@ -171,8 +171,17 @@ def test_illegal_numeric_labels_are_malformed(tmp_path: Path, label: float, reas
 def test_a_class_index_that_is_not_there_never_reaches_the_graph(tmp_path: Path, label: int) -> None:
     x, y = draw_samples(TABLE, 2, seed=12)
     y[0] = label
-    verdict = load(tmp_path, TABLE).judge_arrays(x, y)[0]
+    bundle = load(tmp_path, TABLE)
+    run, seen = bundle.judgement.runtime.run, []
+
+    def watched(outputs: object, a: np.ndarray, b: np.ndarray) -> list[np.ndarray]:
+        seen.extend(b.tolist())
+        return run(outputs, a, b)
+
+    bundle.judgement.runtime.run = watched  # type: ignore[method-assign]
+    verdict = bundle.judge_arrays(x, y)[0]
     assert (verdict.status, verdict.reason) == (Status.QUARANTINED, HoldReason.UNKNOWN_LABEL)
+    assert seen == [y[1]]
 
 
 @pytest.mark.parametrize(
