@@ -61,9 +61,11 @@ def run_filter(
     `progress(position, total)` is told after each window. Raises InputUnreadable, OutputFailed, WrongUse for a folder
     that is not free or cannot be resumed, MissingRuntime, and Stopped when `stop` was asked before the end.
     """
+    origin = _origin(task, bundle)
+    if task.resume and origin is None:
+        raise WrongUse("a pipe cannot be resumed: it cannot be read twice. Save it to a file first.")
     reader = open_samples(task.samples, bundle.manifest.spec, stop)
     with _folder(task.out):
-        origin = _origin(task, bundle)
         found = _begin(task, origin)
         with Sinks(task.out, found.lengths if found else {}) as sinks:
             return _Run(task, bundle, stop, sinks, origin, found).run(reader, progress)
@@ -226,8 +228,6 @@ def _boundary(bundle: Bundle) -> str:
 
 def _begin(task: Task, origin: Origin | None) -> Checkpoint | None:
     """The checkpoint to go on from; None for a run from the start, whose first checkpoint is then written."""
-    if task.resume and origin is None:
-        raise WrongUse("a pipe cannot be resumed: it cannot be read twice. Save it to a file first.")
     found = read_checkpoint(task.out, origin) if task.resume and origin else None
     if found is None and (others := [file.name for file in task.out.iterdir() if file.name != DRAFT]):
         advice = "Remove --resume and name a new folder" if task.resume else "Name a new folder, or go on with --resume"

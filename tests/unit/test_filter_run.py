@@ -189,6 +189,17 @@ def test_a_stopped_run_goes_on_to_the_same_outputs_and_counts(run, tmp_path, bun
     assert repeated.records == 12_000
 
 
+def test_a_run_is_never_stopped_within_a_record(run, tmp_path, bundle):
+    lines = [b"x" * 5_000_000, *make_stream(TABLE, 10, 14)]
+    whole, _ = run(lines, "whole")
+    stop = StopAfter(1)
+    task = Task(Samples(str(tmp_path / "samples.jsonl")), tmp_path / "out", checkpoint_seconds=0)
+    with stop, pytest.raises(Stopped, match="after 1 records"):
+        run_filter(task, bundle, stop, stop.told)
+    resumed, _ = run(lines, resume=True)
+    assert resumed == whole
+
+
 @pytest.mark.parametrize("change", ["size", "start", "end", "mode", "alpha", "columns"])
 def test_a_run_is_not_resumed_when_something_else_is_meant(run, tmp_path, bundle, change):
     lines = [b"first", *make_stream(TABLE, 50, 11), b"last"]
