@@ -22,7 +22,7 @@ UNEXPLAINED = "the record does not follow the bundle's input specification"
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _Place = tuple[()] | tuple[Any, str | int]
-"""Where a value stands: the place of its container and its key there; empty for the record itself."""
+"""Where a value stands: the place of its container and its key there; the outermost container is a list of one."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -83,21 +83,43 @@ def _text(raw: bytes) -> str:
 def _parse(text: str) -> Any:
     """The JSON value of `text`, whose objects spell no key twice."""
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_int=_integer)
+        value = json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         raise _malformed(_syntax(text, error)) from None
     except RecursionError:
         raise _malformed("nested too deeply; a sample nests two levels") from None
+    except ValueError:  # from int(): Python converts no more than 4300 digits
+        raise Fault(
+            RejectReason.NON_FINITE, "an integer has more digits than any 64-bit float; send a number"
+        ) from None
     return value
 
 
 def _check_leaves(value: Any) -> None:
-    """Numbers are finite, and strings hold no lone surrogates, which no UTF-8 can carry on."""
-    for place, leaf in _leaves(value):
-        if isinstance(leaf, float) and not math.isfinite(leaf):
-            raise Fault(RejectReason.NON_FINITE, f"{_path(place)} is not a finite number; send a finite one")
-        if isinstance(leaf, str) and _SURROGATE.search(leaf):
-            raise _malformed(f"{_path(place)} holds half of a surrogate pair; send both halves, or plain UTF-8")
+    """Numbers are finite, and strings hold no lone surrogates, which no UTF-8 can carry on.
+
+    Depth first without recursion: nesting may be as deep as the parser allows, and a megabyte holds half a million
+    values.
+    """
+    stack: list[tuple[_Place, Iterator[tuple[Any, Any]]]] = [((), _children([value]))]
+    while stack:
+        place, children = stack[-1]
+        for key, child in children:
+            kind = type(child)
+            if kind is dict or kind is list:
+                stack.append(((place, key), _children(child)))
+                break
+            if kind is float and not math.isfinite(child):
+                detail = f"{_path((place, key))} is not a finite number; send a finite one"
+                raise Fault(RejectReason.NON_FINITE, detail)
+            if kind is str and not child.isascii() and _SURROGATE.search(child):
+                raise _malformed(f"{_path((place, key))} holds half of a surrogate pair; send both, or plain UTF-8")
+        else:
+            stack.pop()
+
+
+def _children(node: dict[str, Any] | list[Any]) -> Iterator[tuple[Any, Any]]:
+    return iter(node.items()) if isinstance(node, dict) else enumerate(node)
 
 
 def _syntax(text: str, error: json.JSONDecodeError) -> str:
@@ -118,30 +140,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return unique
 
 
-def _integer(text: str) -> int | float:
-    try:
-        return int(text)
-    except ValueError:  # more digits than Python converts: no number of any specification
-        return math.inf
-
-
-def _leaves(value: Any) -> Iterator[tuple[_Place, Any]]:
-    """Every value that is no container with its place; a loop, because nesting may be as deep as the parser allows."""
-    stack: list[tuple[_Place, Any]] = [((), value)]
-    while stack:
-        place, node = stack.pop()
-        if isinstance(node, dict):
-            stack.extend(((place, key), child) for key, child in node.items())
-        elif isinstance(node, list):
-            stack.extend(((place, index), child) for index, child in enumerate(node))
-        else:
-            yield place, node
-
-
 def _path(place: _Place) -> str:
     """The place for a message, such as `record['features'][3]`: the last three steps, for a sample nests no deeper."""
     steps: list[str] = []
     while place and len(steps) < 3:
         place, key = place
         steps.append(f"[{shown(key)}]")
-    return "".join(["record", *reversed(steps)])
+    # The outermost step is the list around the record in which the search starts.
+    return "record" + "".join(reversed(steps if place else steps[:-1]))
