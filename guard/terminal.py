@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["printable"]
+__all__ = ["cell", "printable"]
 
-_LONGEST = 200
+_LONGEST_CELL = 200
 
 
 def printable(content: object) -> str:
-    """`content` as one line of at most 200 characters, in which what is not printable stands as an escape."""
+    """`content` as one line in which whatever is not printable stands as an escape."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in str(content))
+
+
+def cell(content: object) -> str:
+    """`content`, printable, cut to 200 characters: one cell of a table may not flood the screen."""
     text = str(content)
-    cut = "…" if len(text) > _LONGEST else ""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:_LONGEST]) + cut
+    return printable(text[:_LONGEST_CELL]) + ("…" if len(text) > _LONGEST_CELL else "")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from guard.spec import CategoryColumn, ClassLabel, Column, NumberColumn, TableInput
 from training.snapshot import Snapshot
 
-__all__ = ["ClassSummary", "ColumnSummary", "printable", "summarise_classes", "summarise_columns"]
+__all__ = ["ClassSummary", "ColumnSummary", "summarise_classes", "summarise_columns"]
 
 _VALUES = 6
 
@@ -49,11 +49,6 @@ def summarise_classes(snapshot: Snapshot) -> list[ClassSummary]:
     values: tuple[str | int, ...] = snapshot.spec.label.values
     counts = np.bincount(snapshot.y.astype(np.int64), minlength=len(values))
     return [ClassSummary(label, int(rows)) for label, rows in zip(values, counts, strict=True)]
-
-
-def printable(text: str) -> str:
-    """Text of a file for a terminal: escape sequences and other control characters are spelled out."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _column(column: Column, values: NDArray[np.float64]) -> ColumnSummary:

@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from guard.calibration import BoundaryRule
 from guard.runtime import Device
-from guard.terminal import printable
+from guard.terminal import cell
 
 if TYPE_CHECKING:
     from guard.bundle import ParsedBundle
@@ -159,7 +159,7 @@ def _print_rows(console: Console, titles: tuple[str, ...], rows: list[Any]) -> N
     if rows:
         table = Table(*(Column(title, overflow="fold") for title in titles))
         for row in rows:
-            table.add_row(*map(printable, row))
+            table.add_row(*map(cell, row))
         console.print(table)
 
 

@@ -131,39 +131,41 @@ def _show(found: Explanation, bundle: Bundle) -> None:
 
 
 def _sentence(found: Explanation) -> str:
-    from guard.terminal import printable
+    from guard.terminal import cell
 
     verdict = found.verdict
     parts = [str(verdict.status), verdict.reason and f"({verdict.reason})", verdict.detail]
     if verdict.p_value is not None:
         parts.append(f"p = {verdict.p_value:.4g} against α = {verdict.threshold:.4g};")
         parts.append(f"label {verdict.label}, the trusted data speak for {found.suggested_label}")
-    return " ".join(printable(part) for part in parts if part)
+    if verdict.reason == "unknown_label":
+        parts.append(f"the trusted snapshot never held the label {verdict.label}")
+    return " ".join(cell(part) for part in parts if part)
 
 
 def _show_members(console: Console, found: Explanation) -> None:
     from rich.table import Table
 
-    from guard.terminal import printable
+    from guard.terminal import cell
 
     if found.members:
         table = Table("member", "score", "p alone", "weight", "spoke loudest", "blind to")
         for m in found.members:
             loudest = "yes" if m.fired else ""
             row = (m.name, f"{m.score:.4g}", f"{m.p_value:.4g}", f"{m.weight:g}", loudest, m.blind_to)
-            table.add_row(*map(printable, row))
+            table.add_row(*map(cell, row))
         console.print(table)
 
 
 def _show_neighbours(console: Console, found: Explanation) -> None:
     from rich.table import Table
 
-    from guard.terminal import printable
+    from guard.terminal import cell
 
     if found.neighbours:
         table = Table("trusted neighbour", "distance", "label")
         for n in found.neighbours:
-            table.add_row(f"row {n.origin}", f"{n.distance:.4g}", printable(n.label))
+            table.add_row(f"row {n.origin}", f"{n.distance:.4g}", cell(n.label))
         console.print(table)
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from guard.calibration import Calibration, Fusion, fuse
 from guard.conformal import p_values, rank_at
@@ -57,6 +58,19 @@ def test_clean_samples_are_held_at_the_stated_rate(n: int, members: int) -> None
     noise = 3 * rates.std() / len(rates) ** 0.5
     expected = rank_at(0.02, n) / (n + 1)
     assert 0.65 * expected - noise < rates.mean() < expected + noise
+
+
+def test_fused_p_values_of_clean_samples_are_uniform() -> None:
+    """1500 splits, one new sample each; the leave-one-out tail may lift p a little, never lower it."""
+    rng = np.random.default_rng(21)
+    p = np.empty(1500)
+    for split in range(len(p)):
+        rows = correlated(rng, 201, 3)
+        fusion = fuse(calibrate(rows[1:], [1, 0.5, 0.5]), 0.05)
+        p[split] = fusion.judge(rows[:1], np.zeros(1, np.int64)).p_values[0] - rng.uniform(0, 1 / 201)
+    assert stats.kstest(p, "uniform").statistic < 0.05
+    assert stats.kstest(p, "uniform", alternative="greater").pvalue > 0.001
+    assert stats.kstest(p - 0.08, "uniform", alternative="greater").pvalue < 0.001
 
 
 def test_realised_rates_lie_in_the_printed_band() -> None:

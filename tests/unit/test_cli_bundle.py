@@ -7,7 +7,7 @@ import pytest
 
 from guard.cli.main import main
 from guard.store import read_files, write_files
-from guard.terminal import printable
+from guard.terminal import cell, printable
 from tests.support.bundles import IMAGE, NUMBER, make_bundle
 
 
@@ -84,9 +84,10 @@ def test_hostile_names_do_not_reach_the_terminal_raw(
     assert "[bold]" in out
 
 
-def test_printable_is_one_bounded_line() -> None:
+def test_printable_is_one_line_and_a_cell_is_bounded() -> None:
     assert printable("a\nb\u202ec\x00ü") == "a\\nb\\u202ec\\x00ü"
-    assert len(printable("x" * 10_000)) == 201
+    assert printable("x" * 10_000) == "x" * 10_000
+    assert cell("x" * 10_000) == "x" * 200 + "…"
 
 
 def test_calibrate_prints_both_bands(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,13 +14,14 @@ from rich.table import Column, Table
 
 from guard.conformal import band, rows_needed
 from guard.spec import ImageInput, NumberLabel, Task
+from guard.terminal import printable
 from training.allowance import allowance
 from training.create import create_snapshot
 from training.findings import Finding
 from training.folds import plan_folds
 from training.presets import PRESETS
 from training.snapshot import Snapshot, read_snapshot, write_snapshot
-from training.summary import printable, summarise_classes, summarise_columns
+from training.summary import summarise_classes, summarise_columns
 
 __all__ = ["app", "create", "show"]
 
