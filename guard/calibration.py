@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from guard.conformal import Band, SmoothRanks, band, left_out_surprise, mixture_band, rank_at, rows_needed, smooth_ranks
 from guard.errors import BundleRefused, WrongUse
-from guard.manifest import Alpha
+from guard.manifest import SMALLEST_ALPHA, Alpha
 from guard.npz import ArrayKind, pack_arrays, unpack_arrays
 
 __all__ = ["MINIMUM_ROWS", "BoundaryRule", "Calibration", "Fusion", "Judged", "checked_alpha", "fuse"]
@@ -216,8 +216,8 @@ def fuse(
 
 
 def checked_alpha(alpha: float) -> float:
-    """`alpha` itself. Raises WrongUse unless 0 < α < 1."""
-    if not 0 < alpha < 1:
+    """`alpha` itself. Raises WrongUse unless 1e-9 ≤ α < 1."""
+    if not SMALLEST_ALPHA <= alpha < 1:
         raise WrongUse(
             f"alpha is {alpha}, but a share of clean samples lies between 0 and 1; 0.01 holds one in a hundred"
         )

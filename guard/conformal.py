@@ -51,10 +51,8 @@ def rank_at(alpha: float, n: int) -> int:
 
 def rows_needed(alpha: float) -> int:
     """Calibration rows from which α is guaranteed: ⌈1/α⌉ − 1, the smallest n whose least p-value reaches α."""
-    n = max(math.ceil(1 / alpha) - 2, 0)
-    while rank_at(alpha, n) < 1:
-        n += 1
-    return n
+    n = math.ceil(1 / alpha) - 1
+    return n - 1 if rank_at(alpha, n - 1) >= 1 else n
 
 
 @dataclass(frozen=True)

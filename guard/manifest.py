@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from guard.spec import InputSpec
 
-__all__ = ["FORMAT_VERSION", "GRAPH_INPUTS", "GRAPH_OUTPUTS", "Alpha", "Manifest", "MemberCard"]
+__all__ = ["FORMAT_VERSION", "GRAPH_INPUTS", "GRAPH_OUTPUTS", "SMALLEST_ALPHA", "Alpha", "Manifest", "MemberCard"]
 
 FORMAT_VERSION = 1
 """Raised when an older guard would misread a newer bundle; a guard refuses any other version."""
@@ -19,6 +19,9 @@ GRAPH_INPUTS = ("x", "y")
 GRAPH_OUTPUTS = ("scores", "suggestion", "features")
 """scores: float32 (batch, members), higher is more suspicious; suggestion: int64 class index or float64 value (batch,);
 features: float32 (batch, d), the preprocessed input in which nearest trusted neighbours are sought."""
+
+SMALLEST_ALPHA = 1e-9
+"""Below it α means "hold nothing", and 1/α leaves the range in which it can be counted."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -39,7 +42,7 @@ class MemberCard(_Frozen):
 class Alpha(_Frozen):
     """The share of clean samples that may be held, and the band (5 %, 95 %) in which this calibration can hold it."""
 
-    value: float = Field(gt=0, lt=1)
+    value: float = Field(ge=SMALLEST_ALPHA, lt=1)
     band: tuple[float, float]
     extrapolated: bool
     calibration_rows: int = Field(ge=30)

@@ -416,6 +416,7 @@ MANIFESTS = [
     put_in("alpha", "value", value=1),
     put_in("alpha", "value", value=float("nan")),
     put_in("alpha", "value", value=0.5),
+    put_in("alpha", "value", value=5e-324),
     put_in("alpha", "value", value=0.001),
     put_in("alpha", "calibration_rows", value=61),
     put_in("alpha", "calibration_rows", value=10**30),

@@ -215,7 +215,7 @@ def test_zscore_holds_what_the_published_boundary_holds() -> None:
     assert not np.array_equal(published.held, conformal.held)
 
 
-@pytest.mark.parametrize("alpha", [0, 1, -0.1, 1.5, float("nan")])
+@pytest.mark.parametrize("alpha", [0, 1, -0.1, 1.5, float("nan"), 5e-324, 1e-300])
 def test_alpha_outside_its_range_is_wrong_use(alpha: float) -> None:
     with pytest.raises(WrongUse, match="between 0 and 1"):
         fuse(calibrate(np.random.default_rng(0).normal(size=(50, 1))), alpha)

@@ -53,6 +53,13 @@ def test_rows_needed_are_the_least_that_reach_alpha(alpha: float, rows: int) -> 
     assert 1 / (rows + 1) <= alpha < 1 / rows
 
 
+@given(st.floats(1e-9, 0.999))
+def test_rows_needed_reach_alpha_and_one_fewer_does_not(alpha: float) -> None:
+    rows = rows_needed(alpha)
+    assert rank_at(alpha, rows) >= 1
+    assert rows == 0 or rank_at(alpha, rows - 1) < 1
+
+
 @pytest.mark.parametrize(("alpha", "n"), [(0.01, 99), (0.01, 400), (0.05, 61), (0.01, 20_000), (0.5, 30), (0.29, 99)])
 def test_band_is_the_beta_interval(alpha: float, n: int) -> None:
     k = rank_at(alpha, n)
