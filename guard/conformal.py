@@ -16,6 +16,7 @@ __all__ = [
     "Band",
     "SmoothRanks",
     "band",
+    "draw_rates",
     "left_out_surprise",
     "mixture_band",
     "p_values",
@@ -146,11 +147,18 @@ def band(alpha: float, n: int) -> Band:
 
 def mixture_band(alpha: float, sizes: Sequence[int]) -> Band:
     """The band when calibration rows fall into groups that are ranked apart, in the proportions of `sizes`."""
+    low, high = np.quantile(draw_rates(alpha, sizes), _BAND)
+    return Band(float(low), float(high), extrapolated=any(rank_at(alpha, n) < 1 for n in sizes))
+
+
+def draw_rates(alpha: float, sizes: Sequence[int]) -> Floats:
+    """(100 000,) seeded draws of the realised rate at α, over calibrations in groups of `sizes` rows; see `band`."""
     rng = np.random.default_rng(_SEED)
     shares = np.asarray(sizes) / sum(sizes)
-    rates = sum(share * _draw_rates(alpha, n, rng) for share, n in zip(shares, sizes, strict=True))
-    low, high = np.quantile(rates, _BAND)
-    return Band(float(low), float(high), extrapolated=any(rank_at(alpha, n) < 1 for n in sizes))
+    rates: Floats = np.zeros(_DRAWS)
+    for share, n in zip(shares, sizes, strict=True):
+        rates += share * _draw_rates(alpha, n, rng)
+    return rates
 
 
 def _draw_rates(alpha: float, n: int, rng: np.random.Generator) -> Floats:
