@@ -71,17 +71,20 @@ def fit_published(
     rows: Rows,
     generator: torch.Generator,
     *,
+    synthetic: int | None = None,
     preset: Preset = PRESETS["paper"],
     label_input: LabelInput = "multiply",
     progress: Progress | None = None,
 ) -> DePois:
-    """De-Pois as printed: cGAN + authenticator, |S_aug| = 5·|St| (|St| = 20 % of |So|), fixed budgets, z_s = −1.96.
+    """De-Pois as printed: cGAN + authenticator, fixed budgets, z_s = −1.96.
 
-    The same code as the member's, without its stop rule. 2000 steps and the label multiplied in are the public code's.
+    `synthetic`: |Ss'| = |So| − |St| where |So| is known; None: |S_aug| = 5·|St|, as where |St| = 20 % of |So|. The same
+    code as the member's, without its stop rule. 2000 steps and the label multiplied in are the public code's.
     """
     augmenter = AUGMENTERS["cgan"](augmenter_settings(preset), progress or Silent())
     settings = replace(mimic_settings(preset), label_input=label_input)
-    return fit_depois(rows, augmenter, synthetic_rows(preset, rows), settings, generator, progress=progress)
+    count = synthetic_rows(preset, rows) if synthetic is None else synthetic
+    return fit_depois(rows, augmenter, count, settings, generator, progress=progress)
 
 
 def augmenter_settings(preset: Preset, folds: int = 1) -> AugmenterSettings:
