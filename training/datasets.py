@@ -188,7 +188,7 @@ def _data_file(name: str) -> Path:
     path = data_folder() / name
     if not path.is_file():
         raise InputUnreadable(
-            f"{path} is not there: set DEPOIS_DATA to the folder that holds {name} (`--data digits` needs no file)"
+            f"{path} is not there: set DEPOIS_DATA to the folder that holds {name} (the digits need no file)"
         )
     return path
 
