@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from guard.errors import OutputFailed, WrongUse
+from training.experiments import EXPERIMENTS
+from training.experiments.circumstances import circumstances, code_digest
+from training.experiments.experiment import Case, Experiment, Row, Scale
+from training.experiments.results import run_experiment
+from training.experiments.summary import mean_and_spread
+from training.progress import Progress, Silent
+
+
+class Counting:
+    """An experiment that counts its runs, and breaks down at the run that it is told to."""
+
+    def __init__(self, breaks_at: int = 10_000, setting: int = 1) -> None:
+        self.runs: list[tuple[str, int]] = []
+        self.breaks_at = breaks_at
+        self.setting = setting
+
+    def __call__(self, case: Case, seed: int, _progress: Progress) -> Row:
+        if len(self.runs) == self.breaks_at:
+            raise KeyboardInterrupt
+        self.runs.append((case.name, seed))
+        return {"value": seed * 2.0, "word": case.name}
+
+    def cases(self, scale: Scale) -> tuple[Case, ...]:
+        return Case("a", {"setting": self.setting}), Case("b", {"setting": scale})
+
+    def experiment(self) -> Experiment:
+        return Experiment("counting", "does it count?", self.cases, {"small": 3, "full": 4}, self, mean_and_spread)
+
+    def run(self, folder: Path, scale: Scale = "small", seeds: int | None = None) -> Row:
+        return run_experiment(self.experiment(), folder, scale=scale, seeds=seeds, progress=Silent())
+
+
+def test_every_case_runs_at_every_seed_and_the_file_says_so(tmp_path: Path) -> None:
+    counting = Counting()
+    result = counting.run(tmp_path)
+    assert len(counting.runs) == 6
+    assert json.loads((tmp_path / "counting.json").read_text()) == result
+    assert [(row["case"], row["seed"]) for row in result["rows"]] == counting.runs
+    assert result["summary"]["a"]["value"] == {"mean": 2.0, "std": 2.0, "min": 0.0, "max": 4.0, "n": 3}
+    assert "word" not in result["summary"]["a"]
+    assert result["circumstances"]["libraries"]["numpy"]
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Counting(breaks_at=2).run(tmp_path)
+    assert len(json.loads((tmp_path / "counting.json").read_text())["rows"]) == 2
+    rest = Counting()
+    result = rest.run(tmp_path)
+    assert len(rest.runs) == 4
+    assert len(result["rows"]) == 6
+    assert Counting().run(tmp_path) == result
+
+
+def test_more_seeds_add_rows_and_fewer_leave_them_out(tmp_path: Path) -> None:
+    Counting().run(tmp_path, seeds=1)
+    more = Counting()
+    assert len(more.run(tmp_path, seeds=2)["rows"]) == 4
+    assert len(more.runs) == 2
+    assert len(Counting().run(tmp_path, seeds=1)["rows"]) == 2
+
+
+@pytest.mark.parametrize("change", ["setting", "scale", "code", "damage"])
+def test_rows_that_were_made_otherwise_are_not_mixed_in(change: str, tmp_path: Path) -> None:
+    Counting().run(tmp_path, seeds=3)
+    path = tmp_path / "counting.json"
+    if change == "code":
+        path.write_text(path.read_text().replace(code_digest(), "0" * 64))
+    if change == "damage":
+        path.write_bytes(path.read_bytes()[:-20])
+    again = Counting(setting=2 if change == "setting" else 1)
+    result = again.run(tmp_path, scale="full" if change == "scale" else "small", seeds=3)
+    assert len(again.runs) == 6
+    assert len(result["rows"]) == 6
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputFailed, match=r"counting\.json cannot be written"):
+        Counting().run(tmp_path / "file")
+
+
+def test_no_seed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match="one is the least"):
+        Counting().run(tmp_path, seeds=0)
+
+
+def test_circumstances_name_no_path_and_no_user() -> None:
+    text = json.dumps(circumstances())
+    assert "/" not in text.replace("w/ ", "")
+    assert len(code_digest()) == 64
+
+
+def test_names_are_unique_and_usable_as_file_names() -> None:
+    names = [experiment.name for experiment in EXPERIMENTS]
+    assert len(set(names)) == len(names)
+    assert all(name.replace("-", "").isalnum() for name in names)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+def test_settings_can_be_written_as_json(experiment: Experiment) -> None:
+    for scale in ("small", "full"):
+        cases = experiment.cases(scale)
+        assert cases
+        json.dumps([case.settings for case in cases], allow_nan=False)
+        assert experiment.seeds[scale] >= 1
+
+
+def test_one_seed_has_no_spread() -> None:
+    assert mean_and_spread([{"a": 1.0}])["a"]["std"] is None

@@ -1,0 +1,106 @@
+"""`depois experiment`: list and run the experiments behind every printed figure."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from guard.errors import WrongUse
+
+if TYPE_CHECKING:
+    from training.experiments.experiment import Experiment, Row
+
+__all__ = ["app", "list_experiments", "run"]
+
+app = typer.Typer(
+    help="Measure detection on real data; write into results/.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("list")
+def list_experiments(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """List the experiments, the question that each answers and its seeds.
+
+    Example: depois experiment list
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from training.experiments import EXPERIMENTS
+
+    if as_json:
+        rows = [{"name": e.name, "figure": e.figure, "seeds": e.seeds} for e in EXPERIMENTS]
+        sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
+        return
+    table = Table("experiment", "question", "seeds small / full")
+    for experiment in EXPERIMENTS:
+        table.add_row(experiment.name, experiment.figure, f"{experiment.seeds['small']} / {experiment.seeds['full']}")
+    Console(markup=False, emoji=False, highlight=False).print(table)
+
+
+@app.command("run")
+def run(
+    name: Annotated[str, typer.Argument(help="An experiment of `depois experiment list`, or all.")],
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds; else what the scale says.")] = None,
+    scale: Annotated[Literal["small", "full"], typer.Option(help="small fits a machine of two cores.")] = "small",
+    out: Annotated[Path, typer.Option(help="Folder of the result files.", metavar="DIR")] = Path("results"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Run an experiment, or go on with one that was stopped: rows that its file holds are not run again.
+
+    Example: depois experiment run confident-flips-fourclass --seeds 5
+    """
+    from training.experiments.results import result_path, run_experiment
+    from training.progress import terminal_progress
+
+    results = {}
+    with terminal_progress() as progress:
+        for experiment in _chosen(name):
+            results[experiment.name] = run_experiment(experiment, out, scale=scale, seeds=seeds, progress=progress)
+            if not as_json:
+                _show(results[experiment.name], result_path(experiment, out))
+    if as_json:
+        summaries = {key: result["summary"] for key, result in results.items()}
+        sys.stdout.write(json.dumps(summaries, indent=2, ensure_ascii=False) + "\n")
+
+
+def _chosen(name: str) -> Sequence[Experiment]:
+    from training.experiments import EXPERIMENTS
+
+    found = [experiment for experiment in EXPERIMENTS if name in (experiment.name, "all")]
+    if not found:
+        raise WrongUse(
+            f"there is no experiment {name!r}; choose all, or one of: {', '.join(e.name for e in EXPERIMENTS)}"
+        )
+    return found
+
+
+def _show(result: Row, path: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(markup=False, emoji=False, highlight=False)
+    summary: Any = result["summary"]
+    table = Table("figure", *summary, title=str(result["figure"]))
+    for figure in next(iter(summary.values()), {}):
+        table.add_row(figure, *(_spell(case.get(figure)) for case in summary.values()))
+    console.print(table)
+    console.print(f"Every row, with machine and versions: {path}")
+
+
+def _spell(value: Any) -> str:
+    """A share as it is; mean ± standard deviation where there are several seeds."""
+    if not isinstance(value, dict):
+        return f"{value:.4g}" if isinstance(value, int | float) else str(value)
+    spread = "" if value["std"] is None else f" ± {value['std']:.2g}"
+    return f"{value['mean']:.4g}{spread}"

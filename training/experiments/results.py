@@ -1,0 +1,87 @@
+"""Runs an experiment and keeps its result file: written after every row, and taken up again where it was left."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from pydantic import JsonValue
+
+from guard.errors import OutputFailed, WrongUse
+from training.experiments.circumstances import circumstances
+from training.experiments.experiment import Case, Experiment, Row, Scale
+from training.progress import Progress
+
+__all__ = ["result_path", "run_experiment"]
+
+
+def result_path(experiment: Experiment, folder: Path) -> Path:
+    """`results/<name>.json`."""
+    return folder / f"{experiment.name}.json"
+
+
+def run_experiment(
+    experiment: Experiment, folder: Path, *, scale: Scale = "small", seeds: int | None = None, progress: Progress
+) -> Row:
+    """Runs every case at every seed that the result file does not hold yet, and returns what the file says.
+
+    `seeds`: how many, from 0 on; None: as many as the scale asks for. Rows of other code, other versions, another
+    machine or another scale are dropped, not mixed in. Raises OutputFailed; WrongUse for fewer than one seed.
+    """
+    count = experiment.seeds[scale] if seeds is None else seeds
+    if count < 1:
+        raise WrongUse(f"{count} seeds were asked for; one is the least")
+    cases, path = experiment.cases(scale), result_path(experiment, folder)
+    head = _head(experiment, scale, cases)
+    rows = _kept_rows(path, head, cases, count)
+    done = {(row["case"], row["seed"]) for row in rows}
+    planned = [(case, seed) for seed in range(count) for case in cases if (case.name, seed) not in done]
+    for case, seed in progress.track(planned, experiment.name):
+        began = time.perf_counter()
+        row = experiment.run(case, seed, progress)
+        rows.append({"case": case.name, "seed": seed, **row, "seconds": round(time.perf_counter() - began, 2)})
+        _write(path, _document(experiment, head, rows))
+    return _document(experiment, head, rows)
+
+
+def _head(experiment: Experiment, scale: Scale, cases: Sequence[Case]) -> Row:
+    return {
+        "experiment": experiment.name,
+        "figure": experiment.figure,
+        "command": f"depois experiment run {experiment.name} --scale {scale}",
+        "scale": scale,
+        "cases": {case.name: case.settings for case in cases},
+        "circumstances": circumstances(),
+    }
+
+
+def _kept_rows(path: Path, head: Row, cases: Sequence[Case], seeds: int) -> list[Row]:
+    """Rows of an earlier run under the same head, of cases and seeds that are asked for."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    if not isinstance(found, dict) or any(found.get(key) != json.loads(json.dumps(head[key])) for key in head):
+        return []
+    names = {case.name for case in cases}
+    return [row for row in found["rows"] if row["case"] in names and row["seed"] < seeds]
+
+
+def _document(experiment: Experiment, head: Row, rows: list[Row]) -> Row:
+    names = dict.fromkeys(str(row["case"]) for row in rows)
+    summary = {name: experiment.summarise([row for row in rows if row["case"] == name]) for name in names}
+    return {**head, "summary": cast("JsonValue", summary), "rows": cast("JsonValue", rows)}
+
+
+def _write(path: Path, document: Row) -> None:
+    """Whole or not at all."""
+    draft = path.with_suffix(".json.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise OutputFailed(f"{path} cannot be written ({error.strerror}); name another folder with --out") from error

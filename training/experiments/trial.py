@@ -1,0 +1,73 @@
+"""One bundle's worth of learning in memory: the same learning, calibration and fusion as in a bundle, not exported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from guard.calibration import Fusion, Judged
+from guard.encoding import class_indices
+from training.assemble import calibrate
+from training.attacks.attack import Inputs, Labels
+from training.datasets import Dataset
+from training.device import deterministic
+from training.folds import plan_folds
+from training.learn import Learned, Stages, learn
+from training.networks import score_rows
+from training.presets import PRESETS, PresetName
+from training.progress import Progress
+from training.rows import Rows
+from training.snapshot import snapshot_from_arrays
+
+__all__ = ["ALPHA", "Trial", "train_trial"]
+
+ALPHA = 0.01
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trained guard: `scores` and `judge` say what its bundle would say."""
+
+    learned: Learned
+    fusion: Fusion
+
+    def scores(self, x: Inputs, y: Labels) -> NDArray[np.float64]:
+        """(n, members) for encoded samples."""
+        rows = self.rows(x, y)
+        return np.stack([score_rows(fitted.scorer, rows.z, rows.y) for _, fitted in self.learned.members], axis=1)
+
+    def judge(self, x: Inputs, y: Labels) -> Judged:
+        """The verdict of encoded samples at α = 1 %."""
+        return self.fusion.judge(self.scores(x, y).astype(np.float32), class_indices(y))
+
+    def rows(self, x: Inputs, y: Labels) -> Rows:
+        """Encoded samples as members see them."""
+        with torch.no_grad():
+            z = self.learned.preprocess(torch.from_numpy(x))
+        return Rows(z, self.learned.targets(y), self.learned.data.classes)
+
+    @property
+    def trusted(self) -> Rows:
+        """The trusted rows, all of them."""
+        data = self.learned.data
+        return Rows(data.z, data.y, data.classes)
+
+    def surprise(self, x: Inputs, y: Labels) -> NDArray[np.float64]:
+        """The fusion's statistic S (n,), which orders samples also where their p-values tie; higher is suspicious."""
+        p = self.fusion.member_p_values(self.scores(x, y).astype(np.float32))
+        return np.asarray((self.fusion.log_weights - np.log(p)).max(axis=1))
+
+
+def train_trial(
+    dataset: Dataset, trusted: NDArray[np.int64], preset: PresetName, seed: int, progress: Progress
+) -> Trial:
+    """Learns from the rows `trusted` of `dataset` on the CPU, as `train_bundle` does."""
+    snapshot = snapshot_from_arrays(dataset.x[trusted], dataset.y[trusted], dataset.spec, seed=seed)
+    budget = PRESETS[preset]
+    with deterministic():
+        plan = plan_folds(snapshot, budget.folds)
+        learned = learn(snapshot, plan, budget, seed, torch.device("cpu"), progress, Stages())
+    return Trial(learned, calibrate(learned, snapshot, ALPHA)[1])
