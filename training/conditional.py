@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from training.rows import Rows, encode_labels
 
-__all__ = ["DROPOUT", "NOISE", "SLOPE", "Discriminator", "Generator", "image_trunk", "label_width"]
+__all__ = ["DROPOUT", "NOISE", "SLOPE", "Discriminator", "Generator", "glorot", "image_trunk", "label_width"]
 
 NOISE = 100
 """Dimensions of the noise prior (§VI-A.4)."""
@@ -52,6 +52,7 @@ class Generator(nn.Module):
             *_hidden(2 * width, 4 * width),
         )
         self.output = _painter(4 * width, self.shape) if convolution and like.images else _plain(4 * width, self.shape)
+        glorot(self)
 
     def forward(self, noise: Tensor, y: Tensor) -> Tensor:
         """Synthetic samples, one for each noise vector and label."""
@@ -82,6 +83,7 @@ class Discriminator(nn.Module):
             nn.Dropout(DROPOUT),
             nn.Linear(width, 1),
         )
+        glorot(self)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """Logits (n,): positive where the pair looks real."""
@@ -104,6 +106,18 @@ def image_trunk(like: Rows) -> tuple[nn.Module, int]:
         layers += [nn.Conv2d(channels, 32, 3, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
         height, width, channels = (height + 1) // 2, (width + 1) // 2, 32
     return nn.Sequential(*layers, nn.Flatten()), channels * height * width
+
+
+def glorot(network: nn.Module) -> None:
+    """Glorot's uniform start with zero biases, as in the public code's framework.
+
+    PyTorch's own start is smaller: without batch normalisation the signal dies on its way through these narrow
+    networks, and at the published rates the generator collapses before it learns.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and layer.bias is not None:
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
 
 def _hidden(inputs: int, outputs: int) -> tuple[nn.Module, nn.Module]:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from training.conditional import DROPOUT, SLOPE, image_trunk, label_width
+from training.conditional import DROPOUT, SLOPE, glorot, image_trunk, label_width
 from training.rows import Rows, encode_labels
 
 __all__ = ["Critic", "LabelInput"]
@@ -40,6 +40,8 @@ class Critic(nn.Module):
         self.trunk = trunk
         self.label = _label_vector(like.classes, like.z[0].numel() if self.multiply else features)
         self.tail = _dense(features if self.multiply else 2 * features, (64, 16) if like.images else (128, 64, 16))
+        glorot(self.trunk)
+        glorot(self.tail)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         """Critic values (n,): larger for pairs that look like trusted ones."""

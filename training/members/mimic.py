@@ -80,7 +80,7 @@ def _fit_fold(data: TrustedData, rows: Rows, seed: int, name: str) -> DePois:
         teach,
         AUGMENTERS[data.augmenter](augmenter_settings(preset, folds), data.progress),
         synthetic_rows(preset, teach),
-        mimic_settings(preset, folds),
+        mimic_settings(preset, data.classes, folds),
         generator,
         held_out=rows.select(order[:stop]) if stop else None,
         progress=data.progress,
