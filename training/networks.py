@@ -14,7 +14,18 @@ from torch import Tensor, nn
 
 from training.progress import Progress
 
-__all__ = ["BatchLoss", "ClaimedLabelLoss", "Mean", "Recipe", "body", "recipe_for", "score_rows", "seeded", "train"]
+__all__ = [
+    "BatchLoss",
+    "ClaimedLabelLoss",
+    "MeanScore",
+    "MeanSuggestion",
+    "Recipe",
+    "body",
+    "recipe_for",
+    "score_rows",
+    "seeded",
+    "train",
+]
 
 BatchLoss = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 """(z, y, generator) of one batch → its scalar loss; all randomness comes from the generator."""
@@ -112,16 +123,28 @@ class ClaimedLabelLoss(nn.Module):
         return -F.log_softmax(self.classifier(z), 1).gather(1, y[:, None]).squeeze(1)
 
 
-class Mean(nn.Module):
-    """The mean of what several modules of one signature return."""
+class MeanScore(nn.Module):
+    """The mean of several scorers: (batch, …), (batch,) → (batch,)."""
 
-    def __init__(self, modules: Iterable[nn.Module]) -> None:
+    def __init__(self, scorers: Iterable[nn.Module]) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(modules)
+        self.scorers = nn.ModuleList(scorers)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Runs every part on the same inputs."""
-        return torch.stack([part(*inputs) for part in self.parts]).mean(0)
+    def forward(self, z: Tensor, y: Tensor) -> Tensor:
+        """Scores a batch."""
+        return torch.stack([scorer(z, y) for scorer in self.scorers]).mean(0)
+
+
+class MeanSuggestion(nn.Module):
+    """The mean of what several modules expect of the label: (batch, …) → (batch, classes) or (batch,)."""
+
+    def __init__(self, experts: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.experts = nn.ModuleList(experts)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Class scores or a standardised value for a batch."""
+        return torch.stack([expert(z) for expert in self.experts]).mean(0)
 
 
 def score_rows(scorer: nn.Module, z: Tensor, y: Tensor) -> NDArray[np.float64]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from guard.spec import InputSpec
-from training.gaussian_process import GaussianProcess, choose_kernel, leave_out
+from training.gaussian_process import GaussianProcess, Kernel, choose_kernel, leave_out
 from training.members.member import FittedMember, Member, TrustedData
+from training.members.out_of_fold import cross_fit
 
 __all__ = ["GP"]
 
@@ -46,21 +49,35 @@ def _fit(data: TrustedData) -> FittedMember:
     The process that scores calibration row i knows every row but i and its twins (closed form, so that calibration
     and serving differ by one row, not by a fold), under a kernel chosen on the training rows of i's fold alone.
     """
-    z, targets = data.z.double().cpu().numpy(), _targets(data.y.cpu().numpy(), data.classes)
-    calibration, scorers = np.full(len(z), np.nan), []
-    for fold in data.plan.folds:
-        kernel = choose_kernel(z[fold.train], targets[fold.train], data.seed)
-        mean, variance = leave_out(z, targets, kernel)
-        scores = _margin(torch.from_numpy(mean), torch.from_numpy(variance), data.y.cpu())
-        calibration[fold.calibrate] = scores.numpy()[fold.calibrate]
-        scorers.append(_Margin(GaussianProcess(z[fold.train], targets[fold.train], kernel)).to(data.device))
-    serving = _Margin(GaussianProcess(z, targets, choose_kernel(z, targets, data.seed))).to(data.device)
-    return FittedMember(serving, calibration[data.plan.calibration], fold_scorers=tuple(scorers))
+
+    def learn(z: Tensor, y: Tensor, seed: int, name: str) -> tuple[nn.Module, list[float]]:  # noqa: ARG001 – the interface
+        return _learn(z.double().cpu().numpy(), _targets(y, data.classes), data.seed).to(data.device).eval(), []
+
+    fitted = cross_fit(data, learn)
+    if data.plan.held_out:
+        return fitted.member()
+    serving, _ = learn(data.z, data.y, data.seed, "all rows")
+    left_out = _leave_one_out(data, [cast("_Margin", scorer).process.kernel for scorer in fitted.scorers])
+    return FittedMember(serving, left_out[data.plan.calibration], fold_scorers=fitted.scorers)
 
 
-def _targets(y: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+def _learn(z: NDArray[np.float64], targets: NDArray[np.float64], seed: int) -> _Margin:
+    return _Margin(GaussianProcess(z, targets, choose_kernel(z, targets, seed)))
+
+
+def _leave_one_out(data: TrustedData, kernels: list[Kernel]) -> NDArray[np.float64]:
+    """The score of every row by all others, under the kernel of the fold that it calibrates: float64 (n,)."""
+    z, targets = data.z.double().cpu().numpy(), _targets(data.y, data.classes)
+    scores = np.full(len(z), np.nan)
+    for fold, kernel in zip(data.plan.folds, kernels, strict=True):
+        mean, variance = (torch.from_numpy(part)[fold.calibrate] for part in leave_out(z, targets, kernel))
+        scores[fold.calibrate] = _margin(mean, variance, data.y.cpu()[fold.calibrate]).numpy()
+    return scores
+
+
+def _targets(y: Tensor, classes: int) -> NDArray[np.float64]:
     """(n, classes): 1 − 1/classes for the claimed class, −1/classes for the others; no label sets a prior mean."""
-    one_hot: NDArray[np.float64] = np.eye(classes)[y]
+    one_hot: NDArray[np.float64] = np.eye(classes)[y.cpu().numpy()]
     return one_hot - 1 / classes
 
 

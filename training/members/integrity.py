@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F  # noqa: N812 – PyTorch's own name for it
 from torch import Tensor, nn
@@ -10,9 +12,12 @@ from guard.spec import InputSpec
 from training.members.corruption import corrupt, degrade
 from training.members.member import FittedMember, Member, TrustedData
 from training.members.out_of_fold import cross_fit
-from training.networks import BatchLoss, recipe_for, seeded, train
+from training.networks import BatchLoss, Recipe, seeded, train
 
 __all__ = ["INTEGRITY", "TamperNetwork"]
+
+_RATE = 1e-2
+"""On 600 digits, 300 steps and perturbations never trained on, a rate of 2e-3 reached AUROC .68 and 1e-2 .95 to 1."""
 
 
 def _applies(spec: InputSpec, rows: int) -> bool:  # noqa: ARG001 – the interface
@@ -20,25 +25,31 @@ def _applies(spec: InputSpec, rows: int) -> bool:  # noqa: ARG001 – the interf
 
 
 class TamperNetwork(nn.Module):
-    """Three small convolutions, mean and maximum over the image, one log-odds: (batch, c, h, w), any y → (batch,)."""
+    """Three small convolutions, mean and maximum over the image, one log-odds: (batch, c, h, w), any y → (batch,).
+
+    The first layer is twice as wide as the classifiers': it finds traces of a few levels, which no later layer can.
+    """
 
     def __init__(self, channels: int, size: tuple[int, int]) -> None:
         super().__init__()
         stride = 2 if min(size) >= 16 else 1
         self.local = nn.Sequential(
-            nn.Conv2d(channels, 16, 3, stride=stride, padding=1),
+            nn.Conv2d(channels, 32, 3, stride=stride, padding=1),
             nn.ReLU(),
-            nn.Conv2d(16, 32, 3, stride=2, padding=1),
+            nn.Conv2d(32, 32, 3, stride=2, padding=1),
             nn.ReLU(),
-            nn.Conv2d(32, 32, 3, padding=1),
+            nn.Conv2d(32, 32, 1),
             nn.ReLU(),
         )
+        # Pooling by a kernel of the whole map: as a reduction it costs ONNX Runtime three times as much.
+        self.map = tuple(math.ceil(math.ceil(side / stride) / 2) for side in size)
         self.verdict = nn.Linear(64, 1)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002 – every scorer takes the label
         """Log-odds that the image was tampered with."""
         local = self.local(z)
-        log_odds: Tensor = self.verdict(torch.cat([local.mean((2, 3)), local.amax((2, 3))], 1))
+        pooled = torch.cat([F.avg_pool2d(local, self.map), F.max_pool2d(local, self.map)], 1)
+        log_odds: Tensor = self.verdict(pooled.flatten(1))
         return log_odds.squeeze(1)
 
 
@@ -50,7 +61,7 @@ def _fit(data: TrustedData) -> FittedMember:
 
     def learn(z: Tensor, y: Tensor, seed: int, name: str) -> tuple[nn.Module, list[float]]:
         network = seeded(lambda: TamperNetwork(z.shape[1], (z.shape[2], z.shape[3])), seed).to(data.device)
-        recipe = recipe_for(z, data.preset.network, data.preset.batch)
+        recipe = Recipe(data.preset.network, data.preset.batch, _RATE)
         return network, train(network, _loss(network), z, y, recipe, seed, data.progress, f"integrity, {name}")
 
     return cross_fit(data, learn).member()

@@ -19,9 +19,6 @@ BANK = 2000
 """Trusted rows that are kept to be compared with: one query costs BANK · d multiplications and the graph BANK · d · 4
 bytes, 400 kB at d = 50."""
 
-_NEAR = 1e-3
-"""Added to both distances (features have unit spread): a twin of a trusted row must not score −∞ or +∞."""
-
 
 def _applies(spec: InputSpec, rows: int) -> bool:  # noqa: ARG001 – the interface
     return spec.task == "classification" and spec.input.kind == "table"
@@ -41,16 +38,20 @@ class NeighbourRatio(nn.Module):
 
     `bank`: (m, d) trusted rows, `labels`: int64 (m,). A class that has fewer than k rows is measured by those it has;
     a claimed class without rows, and a bank of one class only, by the spread of the bank in place of the distance.
+    To both distances the usual distance between neighbours is added: below it, which is nearer is chance, and a twin of
+    a trusted row must score neither −∞ nor +∞. It keeps the tail of clean scores light.
     """
 
     bank: Tensor
     far: Tensor
+    near: Tensor
 
     def __init__(self, bank: Tensor, labels: Tensor, classes: int, k: int) -> None:
         super().__init__()
         order = torch.argsort(labels, stable=True)
         self.register_buffer("bank", bank[order])
         self.register_buffer("far", (bank - bank.mean(0)).norm(dim=1).max().reshape(1, 1) * 2)
+        self.register_buffer("near", _usual_distance(bank))
         ends = np.cumsum([0, *torch.bincount(labels, minlength=classes).tolist()])
         self.slices = [(int(a), int(b)) for a, b in pairwise(ends)]
         self.k = k
@@ -65,7 +66,7 @@ class NeighbourRatio(nn.Module):
         claimed = nn.functional.one_hot(y, len(self.slices)).to(torch.bool)
         own = torch.where(claimed, per_class, 0.0).sum(1)
         other = torch.where(claimed, torch.inf, per_class).amin(1)
-        return torch.log(own + _NEAR) - torch.log(other + _NEAR)
+        return torch.log(own + self.near) - torch.log(other + self.near)
 
     def _nearest(self, distance: Tensor) -> Tensor:
         if distance.shape[1] == 0:
@@ -77,11 +78,19 @@ class NeighbourRatio(nn.Module):
         return torch.where(count > 0, total / count.clamp_min(1), self.far)
 
 
+def _usual_distance(bank: Tensor) -> Tensor:
+    """The median distance of a row to its nearest neighbour, twins left aside; 1 where all rows are twins."""
+    distance = torch.cdist(bank, bank, compute_mode="donot_use_mm_for_euclid_dist")
+    nearest = distance.masked_fill(distance == 0, torch.inf).amin(1)
+    known = nearest[torch.isfinite(nearest)]
+    return known.median() if len(known) else torch.ones((), device=bank.device)
+
+
 def _distances(a: Tensor, b: Tensor) -> Tensor:
     """Euclidean distances (len(a), len(b)) by one matrix product: what serving can afford.
 
     In double precision: at a twin of a trusted row the terms cancel, and what single precision leaves of them (about
-    1e-3) is as large as `_NEAR` and another number in every runtime.
+    1e-3) is another number in every runtime.
     """
     a, b = a.double(), b.double()
     square = (a * a).sum(1, keepdim=True) - 2 * a @ b.T + (b * b).sum(1)
@@ -98,14 +107,14 @@ def _fit(data: TrustedData) -> FittedMember:
 
     def learn(z: Tensor, y: Tensor, seed: int, name: str) -> tuple[nn.Module, list[float]]:  # noqa: ARG001 – the interface
         rows = torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(len(z))[:BANK])).to(z.device)
-        return NeighbourRatio(z[rows], y[rows], data.classes, _neighbours(len(data.y))), []
+        return NeighbourRatio(z[rows], y[rows], data.classes, _neighbours(len(data.y))).eval(), []
 
     fitted = cross_fit(data, learn)
     if data.plan.held_out:
         return fitted.member()
     scorer = NeighbourRatio(data.z, data.y, data.classes, _neighbours(len(data.y)))
     left_out = score_rows(_LeaveOneOut(scorer), data.z, data.y)
-    return FittedMember(scorer, left_out[data.plan.calibration], fold_scorers=fitted.scorers)
+    return FittedMember(scorer.eval(), left_out[data.plan.calibration], fold_scorers=fitted.scorers)
 
 
 class _LeaveOneOut(nn.Module):

@@ -10,7 +10,7 @@ from guard.spec import InputSpec
 from training.jitter import jitter
 from training.members.member import FittedMember, Member, TrustedData
 from training.members.out_of_fold import cross_fit
-from training.networks import BatchLoss, ClaimedLabelLoss, Mean, body, recipe_for, seeded, train
+from training.networks import BatchLoss, ClaimedLabelLoss, MeanSuggestion, body, recipe_for, seeded, train
 
 __all__ = ["NLL"]
 
@@ -38,8 +38,10 @@ def _fit(data: TrustedData) -> FittedMember:
         return ClaimedLabelLoss(network), train(network, loss, z, y, recipe, seed, data.progress, f"nll, {name}")
 
     fitted = cross_fit(data, learn)
-    suggest = Mean(nn.Sequential(scorer.get_submodule("classifier"), nn.LogSoftmax(-1)) for scorer in fitted.scorers)
-    return fitted.member(suggest)
+    suggest = MeanSuggestion(
+        nn.Sequential(scorer.get_submodule("classifier"), nn.LogSoftmax(-1)) for scorer in fitted.scorers
+    )
+    return fitted.member(suggest.eval())
 
 
 def _smoothed(network: nn.Module) -> BatchLoss:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.members.member import FittedMember, TrustedData
-from training.networks import Mean, score_rows
+from training.networks import MeanScore, score_rows
 
 __all__ = ["CrossFitted", "cross_fit"]
 
@@ -30,7 +30,7 @@ class CrossFitted:
         """The member that serves: the mean of the folds' scores, or the one scorer where rows were held out."""
         if len(self.scorers) == 1:
             return FittedMember(self.scorers[0], self.calibration, self.curves, suggest)
-        return FittedMember(Mean(self.scorers), self.calibration, self.curves, suggest, self.scorers)
+        return FittedMember(MeanScore(self.scorers).eval(), self.calibration, self.curves, suggest, self.scorers)
 
 
 def cross_fit(data: TrustedData, learn: Learn) -> CrossFitted:
@@ -40,6 +40,7 @@ def cross_fit(data: TrustedData, learn: Learn) -> CrossFitted:
     for k, fold in enumerate(data.plan.folds):
         name = f"fold {k + 1}/{len(data.plan.folds)}"
         scorer, curve = learn(data.z[fold.train], data.y[fold.train], data.seed + k, name)
+        scorer.eval()
         calibration[fold.calibrate] = score_rows(scorer, data.z[fold.calibrate], data.y[fold.calibrate])
         scorers.append(scorer)
         if curve:

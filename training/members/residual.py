@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from guard.spec import InputSpec
 from training.members.member import FittedMember, Member, TrustedData
 from training.members.out_of_fold import cross_fit
-from training.networks import Mean
+from training.networks import MeanSuggestion
 from training.trees import Forest
 
 __all__ = ["RESIDUAL"]
@@ -97,7 +97,7 @@ def _fit(data: TrustedData) -> FittedMember:
     expectations = [
         _Expectation(scorer.blend) for scorer in fitted.scorers if isinstance(scorer, _StandardisedResidual)
     ]
-    return fitted.member(suggest=Mean(expectations))
+    return fitted.member(suggest=MeanSuggestion(expectations).eval())
 
 
 def _learn(z: NDArray[np.float32], y: NDArray[np.float64], seed: int) -> _StandardisedResidual:

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 – PyTorch's own name for it
+from sklearn.metrics import roc_auc_score
+
+from tests.support.trusted import classes_of, digits
+from training.jitter import jitter
+from training.members.corruption import CORRUPTIONS, corrupt, degrade
+from training.members.integrity import INTEGRITY
+from training.members.out_of_fold import score_rows
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+def large_digits(rows: slice) -> tuple[np.ndarray, np.ndarray]:
+    z, y = digits()
+    large = F.interpolate(torch.from_numpy(z[rows]), size=(16, 16), mode="bilinear", align_corners=False)
+    return ((large * 255).round() / 255).numpy(), y[rows]
+
+
+def test_corrupted_images_are_legal_images_and_changed() -> None:
+    z = torch.from_numpy(large_digits(slice(0, 200))[0])
+    changed = corrupt(z, generator())
+    assert float(changed.min()) >= 0
+    assert float(changed.max()) <= 1
+    torch.testing.assert_close(changed * 255, (changed * 255).round(), rtol=0, atol=1e-4)
+    assert float(((changed - z).abs().amax((1, 2, 3)) > 0).float().mean()) > 0.95
+
+
+@pytest.mark.parametrize("kind", list(CORRUPTIONS))
+def test_a_corruption_has_the_shape_of_the_images_and_is_seeded(kind: str) -> None:
+    z = torch.from_numpy(large_digits(slice(0, 30))[0])
+    first, second = (CORRUPTIONS[kind](z, generator()) for _ in range(2))
+    assert first.shape == z.shape
+    assert float(first.abs().max()) > 0.3
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+def test_noise_on_strokes_spares_the_background() -> None:
+    z = torch.from_numpy(large_digits(slice(0, 30))[0])
+    assert float(CORRUPTIONS["noise on strokes"](z, generator())[z == 0].abs().max()) == 0
+
+
+def test_honest_degradation_leaves_half_of_the_images_alone() -> None:
+    z = torch.from_numpy(large_digits(slice(0, 400))[0])
+    same = (degrade(z, generator()) == z).all(1).all(1).all(1).float().mean()
+    assert 0.4 < float(same) < 0.6
+
+
+def test_jitter_moves_little_and_keeps_the_range() -> None:
+    z = torch.from_numpy(large_digits(slice(0, 50))[0])
+    moved = jitter(z, generator())
+    assert float(moved.min()) >= 0
+    assert float(moved.max()) <= 1
+    assert not torch.equal(moved, z)
+    rows = torch.arange(16.0)
+
+    def centre(images: torch.Tensor) -> torch.Tensor:
+        return (images.sum((1, 3)) * rows).sum(1) / images.sum((1, 2, 3))
+
+    assert float((centre(moved) - centre(z)).abs().max()) < 16 * 0.12
+
+
+def test_it_sees_a_corruption_that_it_was_never_shown() -> None:
+    z, y = large_digits(slice(0, 300))
+    data = classes_of(z, y, folds=1)
+    member = INTEGRITY.fit(replace(data, preset=replace(data.preset, network=250)))
+    clean, labels = large_digits(slice(600, 800))
+    wave = np.sin(2 * np.pi * 3 * np.arange(16) / 16).astype(np.float32)
+    waved = (np.clip(clean + 0.15 * wave, 0, 1) * 255).round() / 255
+    scores = [score_rows(member.scorer, torch.as_tensor(x), torch.as_tensor(labels)) for x in (clean, waved)]
+    assert roc_auc_score(np.repeat([0, 1], 200), np.concatenate(scores)) > 0.9
