@@ -75,6 +75,7 @@ def test_every_calibration_row_has_a_finite_score(member: Member, name: str) -> 
     assert member_fitted.calibration.shape == data.plan.calibration.shape
     assert np.isfinite(member_fitted.calibration).all()
     assert len(member_fitted.fold_scorers) == len(data.plan.folds)
+    assert all(member_fitted.curves.values())  # the report draws every curve
 
 
 @EVERY

@@ -65,7 +65,12 @@ def _fit(data: TrustedData) -> FittedMember:
     boundary = fit_boundary(
         -np.concatenate([score_rows(member.scorer, one.augmented.z, one.augmented.y) for one in fitted])
     )
-    curves = {f"{name}, fold {k}": one.curves[name] for k, one in enumerate(fitted, start=1) for name in one.curves}
+    curves = {
+        f"{name}, fold {k}": values  # a training too short for a first check leaves a curve without points
+        for k, one in enumerate(fitted, start=1)
+        for name, values in one.curves.items()
+        if values
+    }
     return replace(member, curves=curves, boundary=(boundary.mean, boundary.std, boundary.z))
 
 
