@@ -58,7 +58,8 @@ def filter(  # noqa: A001 – the command's name
 ) -> None:
     """Split samples into clean.jsonl, quarantine.jsonl and rejected.jsonl.
 
-    Every record ends in exactly one of them, its bytes unchanged. verdicts.jsonl says why a record was not passed.
+    Every record ends in exactly one of them, its bytes unchanged; only a last line without LF is given one.
+    verdicts.jsonl says why a record was not passed, summary.json counts.
 
     The exit code is 0, or 3 when some records were rejected as malformed.
 

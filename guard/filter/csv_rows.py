@@ -29,7 +29,7 @@ class CsvRows:
     def __init__(self, path: Path, spec: InputSpec, columns: Columns) -> None:
         self._path = path
         with _open(path) as file:
-            header = next(csv.reader(file), [])
+            header = _header(file, path)
         if not header:
             raise InputUnreadable(f"{path} is empty. Write a header line and one line per row.")
         self._encoder = RowEncoder(spec, header, columns, str(path))
@@ -61,6 +61,13 @@ class CsvRows:
                 ) from error
             if row:
                 yield self._encoder.line(row)
+
+
+def _header(file: TextIO, path: Path) -> list[str]:
+    try:
+        return next(csv.reader(file), [])
+    except csv.Error as error:
+        raise InputUnreadable(f"{path}: the header line is not CSV ({error}). Write the column names there.") from error
 
 
 def _open(path: Path) -> TextIO:

@@ -79,7 +79,10 @@ def _pipe(samples: Samples, stop: Stop) -> Reader:
             raise InputUnreadable("standard input is closed. Send samples into it, or name a file.")
         descriptor = sys.stdin.fileno()
         return PipeLines(lambda size: stop.read(descriptor, size), MAX_RECORD_BYTES)
-    file = Path(samples.path).open("rb", buffering=0)  # noqa: SIM115 – read until the process ends
+    try:
+        file = Path(samples.path).open("rb", buffering=0)  # noqa: SIM115 – read until the process ends
+    except OSError as error:
+        raise InputUnreadable(f"{samples.path} cannot be read: {error.strerror}. Check its permissions.") from error
     return PipeLines(lambda size: stop.read(file.fileno(), size), MAX_RECORD_BYTES)
 
 

@@ -31,7 +31,9 @@ from guard.verdict import RejectReason, Status, Verdict
 
 __all__ = ["BATCH_RECORDS", "CHECKPOINT_SECONDS", "Task", "run_filter"]
 
-BATCH_RECORDS = 512
+BATCH_RECORDS = 2048
+"""Records judged at once. A batch costs about .4 ms beside its records: .2 µs for each of so many."""
+
 CHECKPOINT_SECONDS = 5.0
 """Work that a kill can cost. An fsync of the outputs takes up to .1 s on a slow disk: 2 % of this."""
 

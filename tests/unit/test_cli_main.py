@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import types
+from importlib import import_module
 
 import pytest
 import typer
@@ -107,3 +108,9 @@ def test_a_module_of_our_own_that_is_missing_is_a_fault_and_not_an_advice(monkey
     monkeypatch.setitem(COMMANDS, "tried", Command("guard.no_such_room", "app", "Broken."))
     with pytest.raises(ModuleNotFoundError):
         main(["tried"])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_table_is_where_it_says(name):
+    found = getattr(import_module(COMMANDS[name].module), COMMANDS[name].attribute)
+    assert isinstance(found, typer.Typer) or callable(found)

@@ -134,6 +134,7 @@ def test_a_label_reads_as_the_specification_has_it(tmp_path, label, spec, value)
     ("text", "columns", "words"),
     [
         ("", COLUMNS, "is empty"),
+        ('"' + "x" * 140_000, COLUMNS, "header line is not CSV"),
         ("kind,height,colour,width\n", COLUMNS, "no column 'ripe'"),
         (HEADER, Columns("label", None, "f"), "no column 'label'"),
         (HEADER, Columns("kind", "who", "f"), "no column 'who'"),

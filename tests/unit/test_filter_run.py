@@ -140,6 +140,13 @@ def test_a_folder_that_is_not_empty_is_refused_and_left_alone(run, tmp_path):
     assert (tmp_path / "out" / "clean.jsonl").read_bytes() == b"mine"
 
 
+def test_a_finished_folder_is_not_written_again_without_being_asked(run):
+    lines = make_stream(TABLE, 3, 9)
+    run(lines)
+    with pytest.raises(WrongUse, match="--resume"):
+        run(lines)
+
+
 def test_an_output_folder_that_cannot_be_made_is_named(run, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputFailed, match="file/out cannot be made"):
