@@ -1,0 +1,10 @@
+"""`python -m tests.bench`: every benchmark, each into its own file of `results/`."""
+
+from __future__ import annotations
+
+from tests.bench import filter as filter_bench
+
+__all__: list[str] = []
+
+if __name__ == "__main__":
+    filter_bench.main()
