@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
+import onnx_ir.passes.common as passes
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -48,9 +50,12 @@ def export_graph(graph: GuardGraph, x: NDArray[Any], y: NDArray[Any]) -> bytes:
             output_names=list(GRAPH_OUTPUTS),
             dynamic_shapes={name: {0: "batch"} for name in GRAPH_INPUTS},
             verbose=False,
+            optimize=False,
         )
-    if program is None:
-        raise TrainingFailed("the exporter returned no graph; report this with the versions in `pip freeze`")
+        if program is None:
+            raise TrainingFailed("the exporter returned no graph; report this with the versions in `pip freeze`")
+        _merge_alike(program.model)
+        program.optimize()
     model = program.model_proto
     _strip(model)
     return bytes(model.SerializeToString(deterministic=True))
@@ -115,6 +120,17 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def _merge_alike(model: ir.Model) -> None:
+    """Merges what is computed twice, such as a network that both scores and suggests.
+
+    The exporter's own optimiser does this last, after it has matched every pattern on every copy (six times as long).
+    """
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    passes.DeduplicateInitializersPass()(model)
+    passes.CommonSubexpressionEliminationPass()(model)
+    passes.RemoveUnusedNodesPass()(model)
 
 
 def _strip(message: Any) -> None:

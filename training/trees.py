@@ -41,11 +41,16 @@ class Forest(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Predicts a batch."""
-        node = self.root.expand(z.shape[0], -1)
+        batch, width = z.shape
+        # One flat position per (row, tree): in the exported graph one axis takes a single Gather, two take seven nodes.
+        node = self.root.repeat(batch)
+        row = (torch.arange(batch, device=z.device) * width).repeat_interleave(len(self.root))
+        flat = z.flatten()
         for _ in range(self.depth):
-            right = z.gather(1, self.feature[node]) > self.threshold[node]
-            node = self.child[2 * node + right.long()]
-        return self.value[node].mean(1)
+            value = flat.index_select(0, row + self.feature.index_select(0, node))
+            right = value > self.threshold.index_select(0, node)
+            node = self.child.index_select(0, 2 * node + right.long())
+        return self.value.index_select(0, node).reshape(batch, -1).mean(1)
 
 
 def _children(tree: object, start: int) -> NDArray[np.int64]:
