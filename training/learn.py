@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from guard.spec import ClassLabel
+from training.augmenters import AugmenterName
+from training.choose_augmenter import AugmenterChoice, choose_augmenter
 from training.folds import FoldPlan
 from training.graph import ClassLabels
 from training.members import MEMBERS
@@ -22,7 +25,10 @@ from training.presets import Preset
 from training.progress import Progress
 from training.snapshot import Snapshot
 
-__all__ = ["Learned", "Stages", "learn"]
+__all__ = ["AugmenterOption", "Learned", "Stages", "learn"]
+
+AugmenterOption = AugmenterName | Literal["auto"]
+"""`auto` keeps the augmenter that wins on held-out trusted rows."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,15 @@ class Stages:
 
 @dataclass(frozen=True)
 class Learned:
-    """Everything that a job has learned, on the training device: `members` in the order of the graph's scores."""
+    """Everything that a job has learned, on the training device.
+
+    `choice`: the comparison of augmenters, None where one was asked for; `members` in the order of the graph's scores.
+    """
 
     data: TrustedData
     preprocess: Preprocess
     labels: ClassLabels | LabelScale
+    choice: AugmenterChoice | None
     members: tuple[tuple[Member, FittedMember], ...]
 
     def targets(self, y: NDArray[np.generic]) -> Tensor:
@@ -65,8 +75,9 @@ def learn(
     device: torch.device,
     progress: Progress,
     stages: Stages,
+    augmenter: AugmenterOption = "auto",
 ) -> Learned:
-    """Fits preprocessing on the rows that train, then each member that applies to this snapshot.
+    """Fits preprocessing on the rows that train, chooses the augmenter, then fits each member that applies.
 
     Where rows are cross-fitted every row trains some model, and medians and scales are those of all rows: they use no
     label, and one row moves them by 1/n.
@@ -86,12 +97,21 @@ def learn(
             device=device,
             progress=progress,
         )
+    with stages.stage("augmenter"):
+        data, choice = _with_augmenter(data, augmenter)
     members = [member for member in MEMBERS if member.applies(snapshot.spec, len(snapshot.x))]
     fitted = []
     for member in progress.track(members, "members"):
         with stages.stage(member.name):
             fitted.append((member, member.fit(data)))
-    return Learned(data, preprocess, labels, tuple(fitted))
+    return Learned(data, preprocess, labels, choice, tuple(fitted))
+
+
+def _with_augmenter(data: TrustedData, wanted: AugmenterOption) -> tuple[TrustedData, AugmenterChoice | None]:
+    if wanted != "auto":
+        return replace(data, augmenter=wanted), None
+    choice = choose_augmenter(data)
+    return replace(data, augmenter=choice.name), choice
 
 
 def _labels(snapshot: Snapshot, rows: NDArray[np.int64]) -> ClassLabels | LabelScale:

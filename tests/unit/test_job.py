@@ -47,7 +47,7 @@ def _petals() -> Snapshot:
 @pytest.fixture(scope="session")
 def iris_bundle(tmp_path_factory: pytest.TempPathFactory) -> TrainedBundle:
     out = tmp_path_factory.mktemp("job") / "iris"
-    return train_bundle(_iris(), out, preset="fast", device="cpu", name="iris", version="7")
+    return train_bundle(_iris(), out, preset="fast", device="cpu", augmenter="none", name="iris", version="7")
 
 
 def test_a_bundle_loads_and_holds_wrong_labels_and_suggests_the_right_ones(iris_bundle: TrainedBundle) -> None:
@@ -71,6 +71,7 @@ def test_the_manifest_says_how_the_bundle_was_made(iris_bundle: TrainedBundle) -
     assert manifest.snapshot_digest == _iris().digest
     assert manifest.training["preset"] == "fast"
     assert manifest.training["seed"] == 0
+    assert manifest.training["augmenter"] == {"name": "none", "chosen_by": "operator"}
     assert set(manifest.training["seconds"]) >= {"nll", "export"}
     assert max(member.weight for member in manifest.members) == 1
     assert "torch" in manifest.libraries
@@ -95,7 +96,9 @@ def test_the_self_test_finds_the_members_that_read_labels(iris_bundle: TrainedBu
 def test_the_same_seed_gives_the_same_scores_and_another_seed_others(
     iris_bundle: TrainedBundle, command_bundle: tuple[Path, str], tmp_path: Path
 ) -> None:
-    again = train_bundle(_iris(), tmp_path / "again", preset="fast", device="cpu", name="iris", version="7")
+    again = train_bundle(
+        _iris(), tmp_path / "again", preset="fast", device="cpu", augmenter="none", name="iris", version="7"
+    )
     first, second, third = (parse_bundle(each) for each in (iris_bundle.path, again.path, command_bundle[0]))
     np.testing.assert_array_equal(first.calibration.scores, second.calibration.scores)
     assert first.stored.contents["model.onnx"] == second.stored.contents["model.onnx"]
@@ -105,7 +108,7 @@ def test_the_same_seed_gives_the_same_scores_and_another_seed_others(
 
 def test_regression_holds_what_is_far_off_and_suggests_a_number(tmp_path: Path) -> None:
     snapshot = _petals()
-    trained = train_bundle(snapshot, tmp_path / "petals", preset="fast", device="cpu")
+    trained = train_bundle(snapshot, tmp_path / "petals", preset="fast", device="cpu", augmenter="mixup")
     bundle = load_bundle(trained.path)
     far = np.where(snapshot.y > 1.25, snapshot.y - 1.2, snapshot.y + 1.2)
     verdicts = bundle.judge_arrays(snapshot.x, far)
@@ -121,7 +124,7 @@ def test_too_few_rows_for_alpha_are_marked_and_refused_when_strict(tmp_path: Pat
         SnapshotRefused, match=r"from 99 calibration samples on; this snapshot has 60.*--strict refuses"
     ):
         train_bundle(small, tmp_path / "strict", preset="fast", strict=True)
-    trained = train_bundle(small, tmp_path / "small", preset="fast", device="cpu")
+    trained = train_bundle(small, tmp_path / "small", preset="fast", device="cpu", augmenter="smote")
     assert trained.manifest.alpha.extrapolated
     assert "α is extrapolated" in (trained.path / "report.html").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["small"]
@@ -139,7 +142,7 @@ class _Interrupted:
 
 def test_an_interrupted_job_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train_bundle(_iris(), tmp_path / "half", preset="fast", device="cpu", progress=_Interrupted())
+        train_bundle(_iris(), tmp_path / "half", preset="fast", device="cpu", augmenter="none", progress=_Interrupted())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -158,6 +161,7 @@ def test_a_bundle_that_the_guard_refuses_is_removed(iris_bundle: TrainedBundle, 
         ({"alpha": 0.0}, WrongUse, "alpha is 0"),
         ({"preset": "slow"}, WrongUse, "there is no preset 'slow'; use one of fast, standard, paper"),
         ({"device": "tpu"}, WrongUse, "there is no device 'tpu'"),
+        ({"augmenter": "gan"}, WrongUse, "there is no augmenter 'gan'; use one of auto, cgan, mixup, smote, none"),
         ({"name": "../x"}, WrongUse, "name '../x' must be"),
         ({"version": ""}, WrongUse, "version '' must be"),
         ({"seed": -1}, WrongUse, "seed -1 does not lie"),
@@ -193,6 +197,8 @@ def test_the_command_trains_from_a_file_and_prints_json(command_bundle: tuple[Pa
     said = json.loads(printed)
     assert said["digest"] == parse_bundle(path).stored.digest
     assert said["alpha"]["value"] == 0.02
+    assert said["training"]["augmenter"]["chosen_by"] == "auto"
+    assert set(said["training"]["augmenter"]["gain"]) == {"cgan", "mixup", "smote"}
     assert said["alpha"]["sentence"].startswith("α = 2 % is guaranteed from 49 calibration samples on")
     assert {worth["member"] for worth in said["worth"]} > {"nll", "fused"}
 

@@ -37,6 +37,10 @@ def train(
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes a GPU where there is one.")
     ] = "auto",
     seed: Annotated[int, typer.Option(help="The same seed on the same device gives the same scores.")] = 0,
+    augmenter: Annotated[
+        Literal["auto", "cgan", "mixup", "smote", "none"],
+        typer.Option(help="What makes synthetic rows; auto keeps what wins on held-out trusted rows."),
+    ] = "auto",
     name: Annotated[str, typer.Option(help="The bundle's name in verdicts.")] = "guard",
     version: Annotated[str, typer.Option(help="The bundle's version in verdicts.")] = "1",
     strict: Annotated[bool, typer.Option("--strict", help="Refuse an α that must be extrapolated.")] = False,
@@ -62,6 +66,7 @@ def train(
             preset=preset,
             device=device,
             seed=seed,
+            augmenter=augmenter,
             name=name,
             version=version,
             strict=strict,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,16 @@ from guard.spec import ClassLabel, ImageInput
 from training.allowance import allowance, percent, smallest_alpha
 from training.learn import Learned
 from training.report.figure import band_figure, curve_figure, histogram_figure
+from training.report.samples import tell_samples
 from training.report.threshold import holding_score
+from training.samples import Samples
+from training.settings import JobSettings
 from training.snapshot import Snapshot
 from training.worth import FUSED, Worth
 
 __all__ = ["MemberStory", "Story", "render_report"]
 
-_ALPHAS = np.geomspace(0.001, 0.2, 25)
+_ALPHAS = np.geomspace(0.001, 0.2, 48)
 _MOST_LABELS = 30
 
 
@@ -34,8 +37,10 @@ class Story:
     """One finished training job, as the report tells it."""
 
     manifest: Manifest
+    settings: JobSettings
     snapshot: Snapshot
     learned: Learned
+    samples: Samples | None
     calibration: Calibration
     fusion: Fusion
     worth: tuple[Worth, ...]
@@ -74,13 +79,18 @@ def _context(story: Story) -> dict[str, Any]:
         "image": isinstance(manifest.spec.input, ImageInput),
         "labels": _labels(story.snapshot),
         "allowance": allowance(story.fusion.alpha, story.fusion.rows, held_out=plan.held_out, found=story.fusion.band),
+        "band": f"{percent(manifest.alpha.band[0])[:-2]}–{percent(manifest.alpha.band[1])}",
         "smallest_alpha": smallest_alpha(story.fusion.rows),
         "needed": rows_needed(story.fusion.alpha),
         "members": list(_members(story)),
         "fused": [worth for worth in story.worth if worth.member == FUSED],
         "challenges": list(dict.fromkeys(worth.challenge for worth in story.worth)),
         "bands": _bands(story),
-        "command": _command(manifest),
+        "augmenter": story.learned.data.augmenter,
+        "choice": story.learned.choice,
+        "losses": _losses(story),
+        "samples": story.samples and tell_samples(story.samples, story.learned.preprocess),
+        "command": _command(story.settings),
     }
 
 
@@ -117,13 +127,22 @@ def _by_kind(curves: dict[str, list[float]]) -> dict[str, dict[str, list[float]]
     return kinds
 
 
+def _losses(story: Story) -> list[tuple[str, float, float]]:
+    """(augmenter, mean loss, standard deviation over the splits), the best first; empty where nothing was compared."""
+    choice = story.learned.choice
+    if choice is None:
+        return []
+    found = [(name, float(np.mean(losses)), float(np.std(losses, ddof=1))) for name, losses in choice.losses.items()]
+    return sorted(found, key=lambda each: each[1])
+
+
 def _bands(story: Story) -> Markup:
     bands = [fuse(story.calibration, float(alpha)).band for alpha in _ALPHAS]
     edges = np.array([(band.low, band.high) for band in bands])
     return band_figure(_ALPHAS, edges, story.fusion.alpha, 1 / (story.fusion.rows + 1))
 
 
-def _command(manifest: Manifest) -> str:
-    chosen = {name: manifest.training[name] for name in ("preset", "device", "seed")}
-    options = {"alpha": f"{manifest.alpha.value:g}", **chosen, "name": manifest.name, "version": manifest.version}
-    return " ".join(["depois train SNAPSHOT --out BUNDLE", *(f"--{name} {value}" for name, value in options.items())])
+def _command(settings: JobSettings) -> str:
+    options = {name: value for name, value in asdict(settings).items() if name != "strict"}
+    chosen = [f"--{name} {value:g}" if name == "alpha" else f"--{name} {value}" for name, value in options.items()]
+    return " ".join(["depois train SNAPSHOT --out BUNDLE", *chosen, *(["--strict"] if settings.strict else [])])
