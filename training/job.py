@@ -85,12 +85,12 @@ def _train(snapshot: Snapshot, path: Path, settings: JobSettings, progress: Prog
         with stages.stage("samples"):
             samples = draw_samples(learned.data, learned.choice)
         calibration, fusion = calibrate(learned, snapshot, settings.alpha)
-        with stages.stage("worth"):
+        with stages.stage("worth", progress):
             worth = _worth(learned, snapshot, fusion)
-        with stages.stage("export"):
+        with stages.stage("export", progress):
             parts = assemble(learned, snapshot, calibration, fusion)
         manifest = _manifest(learned, snapshot, settings, fusion, worth, stages)
-    with stages.stage("report"):
+    with stages.stage("report", progress):
         report = render_report(Story(manifest, settings, snapshot, learned, samples, calibration, fusion, worth))
     digest = write_bundle(
         path,

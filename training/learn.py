@@ -22,7 +22,7 @@ from training.members import MEMBERS
 from training.members.member import FittedMember, Member, TrustedData
 from training.preprocess import LabelScale, Preprocess
 from training.presets import Preset
-from training.progress import Progress
+from training.progress import Progress, Silent
 from training.snapshot import Snapshot
 
 __all__ = ["AugmenterOption", "Learned", "Stages", "learn"]
@@ -38,13 +38,16 @@ class Stages:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Times what runs inside it."""
+    def stage(self, name: str, progress: Progress | None = None) -> Iterator[None]:
+        """Times what runs inside it; `progress` shows it where nothing inside shows itself."""
         start = time.perf_counter()
         self.seconds[name] = 0.0
+        bar = (progress or Silent()).track((name,), name)
+        next(bar)
         try:
             yield
         finally:
+            next(bar, None)
             self.seconds[name] = round(time.perf_counter() - start, 3)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 
 from rich.console import Console
 
+from training.learn import Stages
 from training.progress import Silent, terminal_progress
 
 
@@ -34,6 +36,16 @@ def test_a_loop_that_is_left_early_takes_its_bar_along() -> None:
         next(loop)
         loop.close()
         assert progress._display.tasks == []
+
+
+def test_a_stage_shows_its_bar_until_it_ends_however_it_ends() -> None:
+    stages = Stages()
+    with terminal_progress(_terminal()) as progress:
+        with suppress(KeyError), stages.stage("export", progress):
+            assert [task.description for task in progress._display.tasks] == ["export"]
+            raise KeyError
+        assert progress._display.tasks == []
+    assert 0 <= stages.seconds["export"] < 60
 
 
 def test_no_terminal_no_bars() -> None:
