@@ -72,6 +72,9 @@ def train_mimic(
       after `patience` checks without a better one. A mismatched label is what the mimic exists to notice, and is made
       from trusted rows alone. Without `held_out` the budget is spent whole, as in the public code.
     * The penalty is taken with respect to x only, as printed; with `multiply` its bound depends on the class.
+
+    Runs in float32 and uncompiled on every device: torch.compile cannot differentiate twice, as the penalty must, and a
+    batch of 32 through networks this small waits for kernel launches, not for arithmetic that bfloat16 would halve.
     """
     with torch_seed(draw_seed(generator), augmented.z.device):
         game = _Game(augmented, settings, held_out)
@@ -126,8 +129,8 @@ class _Game:
         device = augmented.z.device
         self.critic = Critic(augmented, settings.label_input).to(device)
         self.generator = Generator(augmented, settings.width, convolution=True).to(device)
-        self.critic_optimiser = torch.optim.RMSprop(self.critic.parameters(), lr=settings.rate)
-        self.generator_optimiser = torch.optim.RMSprop(self.generator.parameters(), lr=settings.rate)
+        self.critic_optimiser = torch.optim.RMSprop(self.critic.parameters(), lr=settings.rate, foreach=True)
+        self.generator_optimiser = torch.optim.RMSprop(self.generator.parameters(), lr=settings.rate, foreach=True)
         self.held_out = held_out
         self.wrong = mismatch(held_out) if held_out is not None else None
         self.wasserstein: list[Tensor] = []

@@ -38,6 +38,6 @@ class Preset:
 
 PRESETS: dict[PresetName, Preset] = {
     "fast": Preset("fast", augment=100, mimic=180, network=300, adversarial=200, folds=3, batch=64),
-    "standard": Preset("standard", augment=1500, mimic=1000, network=700, adversarial=700, folds=5),
+    "standard": Preset("standard", augment=1000, mimic=800, network=700, adversarial=700, folds=5),
     "paper": Preset("paper", augment=2000, mimic=2000, network=2000, adversarial=2000, folds=5, published=True),
 }

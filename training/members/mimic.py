@@ -71,7 +71,8 @@ def _fit(data: TrustedData) -> FittedMember:
         for name, values in one.curves.items()
         if values
     }
-    return replace(member, curves=curves, boundary=(boundary.mean, boundary.std, boundary.z))
+    served = member.scorer.eval()
+    return replace(member, scorer=served, curves=curves, boundary=(boundary.mean, boundary.std, boundary.z))
 
 
 def _fit_fold(data: TrustedData, rows: Rows, seed: int, name: str) -> DePois:
