@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,8 @@ class Counting:
     def experiment(self) -> Experiment:
         return Experiment("counting", "does it count?", self.cases, {"small": 3, "full": 4}, self, mean_and_spread)
 
-    def run(self, folder: Path, scale: Scale = "small", seeds: int | None = None) -> Row:
-        return run_experiment(self.experiment(), folder, scale=scale, seeds=seeds, progress=Silent())
+    def run(self, folder: Path, scale: Scale = "small", seeds: int | None = None, jobs: int = 1) -> Row:
+        return run_experiment(self.experiment(), folder, scale=scale, seeds=seeds, jobs=jobs, progress=Silent())
 
 
 def test_every_case_runs_at_every_seed_and_the_file_says_so(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_every_case_runs_at_every_seed_and_the_file_says_so(tmp_path: Path) -> N
     result = counting.run(tmp_path)
     assert len(counting.runs) == 6
     assert json.loads((tmp_path / "counting.json").read_text()) == result
-    assert [(row["case"], row["seed"]) for row in result["rows"]] == counting.runs
+    assert [(row["case"], row["seed"]) for row in result["rows"]] == sorted(counting.runs)
     assert result["summary"]["a"]["value"] == {"mean": 2.0, "std": 2.0, "min": 0.0, "max": 4.0, "n": 3}
     assert "word" not in result["summary"]["a"]
     assert result["circumstances"]["libraries"]["numpy"]
@@ -58,6 +59,18 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert len(rest.runs) == 4
     assert len(result["rows"]) == 6
     assert Counting().run(tmp_path) == result
+
+
+@pytest.mark.slow
+def test_processes_beside_each_other_give_the_same_rows(tmp_path: Path) -> None:
+    alone, beside = Counting().run(tmp_path / "alone"), Counting().run(tmp_path / "beside", jobs=2)
+    assert [{**row, "seconds": 0} for row in beside["rows"]] == [{**row, "seconds": 0} for row in alone["rows"]]
+    assert beside["circumstances"]["threads"] == 1
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
+def test_an_experiment_can_travel_to_another_process(experiment: Experiment) -> None:
+    assert pickle.loads(pickle.dumps(experiment)).cases("small") == experiment.cases("small")  # noqa: S301 – our own
 
 
 def test_more_seeds_add_rows_and_fewer_leave_them_out(tmp_path: Path) -> None:

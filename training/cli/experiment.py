@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,6 +53,7 @@ def list_experiments(
 def run(
     name: Annotated[str, typer.Argument(help="An experiment of `depois experiment list`, or all.")],
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds; else what the scale says.")] = None,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0: one per core.")] = 0,
     scale: Annotated[Literal["small", "full"], typer.Option(help="small fits a machine of two cores.")] = "small",
     out: Annotated[Path, typer.Option(help="Folder of the result files.", metavar="DIR")] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,  # noqa: FBT002
@@ -66,7 +68,9 @@ def run(
     results = {}
     with terminal_progress() as progress:
         for experiment in _chosen(name):
-            results[experiment.name] = run_experiment(experiment, out, scale=scale, seeds=seeds, progress=progress)
+            results[experiment.name] = run_experiment(
+                experiment, out, scale=scale, seeds=seeds, jobs=jobs or os.cpu_count() or 1, progress=progress
+            )
             if not as_json:
                 _show(results[experiment.name], result_path(experiment, out))
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 from training.attacks import Attack
 from training.attacks.confident_flip import CONFIDENT_FLIP
@@ -17,29 +17,25 @@ from training.progress import Progress
 
 __all__ = ["CONFIDENT_FLIPS_FOURCLASS", "RANDOM_FLIPS_MNIST", "STATP_HOUSE"]
 
-
-def _shares(data: str, percents: tuple[int, ...]) -> Callable[[Scale], tuple[Case, ...]]:
-    """One case for each trusted share of |So|."""
-    cases = (Case(f"{p} %", {"data": data, "trusted_share": p / 100, "preset": "standard"}) for p in percents)
-    found = tuple(cases)
-    return lambda _scale: found
+_PRESET: PresetName = "standard"
 
 
-def _against(attack: Attack) -> Callable[[Case, int, Progress], Row]:
-    def run(case: Case, seed: int, progress: Progress) -> Row:
-        preset: PresetName = "standard"
-        share = float(str(case.settings["trusted_share"]))
-        return detect(load_dataset(str(case.settings["data"])), attack, share, preset, seed, progress)
+def _shares(data: str, percents: tuple[int, ...], _scale: Scale) -> tuple[Case, ...]:
+    """One case for each trusted share of |So|, at every scale."""
+    return tuple(Case(f"{p} %", {"data": data, "trusted_share": p / 100, "preset": _PRESET}) for p in percents)
 
-    return run
+
+def _against(attack: Attack, case: Case, seed: int, progress: Progress) -> Row:
+    share = float(str(case.settings["trusted_share"]))
+    return detect(load_dataset(str(case.settings["data"])), attack, share, _PRESET, seed, progress)
 
 
 CONFIDENT_FLIPS_FOURCLASS = Experiment(
     name="confident-flips-fourclass",
     figure="recall of confident label flips on Fourclass at 5, 10 and 20 % trusted",
-    cases=_shares("fourclass", (5, 10, 20)),
+    cases=partial(_shares, "fourclass", (5, 10, 20)),
     seeds={"small": 5, "full": 10},
-    run=_against(CONFIDENT_FLIP),
+    run=partial(_against, CONFIDENT_FLIP),
     summarise=mean_and_spread,
 )
 """LFconf; 121 flips among 603 clean training rows."""
@@ -47,9 +43,9 @@ CONFIDENT_FLIPS_FOURCLASS = Experiment(
 RANDOM_FLIPS_MNIST = Experiment(
     name="random-flips-mnist",
     figure="recall of random label flips on MNIST at 20 % trusted (12,000 rows)",
-    cases=_shares("mnist", (20,)),
+    cases=partial(_shares, "mnist", (20,)),
     seeds={"small": 1, "full": 5},
-    run=_against(RANDOM_FLIP),
+    run=partial(_against, RANDOM_FLIP),
     summarise=mean_and_spread,
 )
 """LFrand; 4,000 of the 10,000 flips and 10,000 of the 20,000 clean test rows are scored."""
@@ -57,9 +53,9 @@ RANDOM_FLIPS_MNIST = Experiment(
 STATP_HOUSE = Experiment(
     name="statp-house",
     figure="recall of statistical regression poison on House at 5 and 20 % trusted",
-    cases=_shares("house", (5, 20)),
-    seeds={"small": 5, "full": 10},
-    run=_against(STATISTICAL),
+    cases=partial(_shares, "house", (5, 20)),
+    seeds={"small": 3, "full": 10},
+    run=partial(_against, STATISTICAL),
     summarise=mean_and_spread,
 )
 """StatP; 204 invented rows beside 1022 clean training rows."""

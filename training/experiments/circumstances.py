@@ -22,7 +22,6 @@ def circumstances() -> Row:
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in _LIBRARIES},

@@ -89,6 +89,7 @@ TRAIN_TIME = Experiment(
     seeds={"small": 1, "full": 3},
     run=_train,
     summarise=mean_and_spread,
+    timed=True,
 )
 """On the CPU of the machine that is named in the result."""
 
@@ -99,5 +100,6 @@ GRAPH_SPEED = Experiment(
     seeds={"small": 1, "full": 3},
     run=_speed,
     summarise=mean_and_spread,
+    timed=True,
 )
 """The graph has the same members and sizes at every preset; a fast one is trained."""

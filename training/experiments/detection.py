@@ -10,11 +10,11 @@ from sklearn.metrics import roc_auc_score
 from training.attacks import Attack, AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
 from training.datasets import Dataset, split_dataset
-from training.depois import fit_published
+from training.depois import DePois, fit_published
 from training.experiments.experiment import Row
 from training.experiments.trial import Trial, train_trial
 from training.networks import score_rows
-from training.presets import PresetName
+from training.presets import PRESETS, Preset, PresetName
 from training.progress import Progress
 
 __all__ = ["Samples", "detect", "recall_at"]
@@ -26,13 +26,21 @@ _RATE = 0.01
 Samples = tuple[Inputs, Labels]
 
 
-def detect(dataset: Dataset, attack: Attack, trusted: float, preset: PresetName, seed: int, progress: Progress) -> Row:
+def detect(
+    dataset: Dataset,
+    attack: Attack,
+    trusted: float,
+    preset: PresetName,
+    seed: int,
+    progress: Progress,
+    published: Preset = PRESETS["paper"],
+) -> Row:
     """One split, one attack, one guard, one De-Pois. Figures are named as in the result files.
 
     `trusted`: share of |So| = 1.2 · |Sc|. Poison comes from rows outside the trusted set, false alarms are counted on
     rows that neither trained, calibrated nor served the attacker. `fqr` and `recall`: the verdict at α = 1 %;
     `recall_at_1`: with the threshold that holds exactly 1 % of the clean test rows; `auroc`: of the same score.
-    `depois_*`: the published verdict (z = −1.96) and its score.
+    `depois_*`: the published verdict (z = −1.96) and its score, trained with the budgets of `published`.
     """
     split = split_dataset(dataset, trusted, np.random.default_rng(seed))
     rng = np.random.default_rng([seed, 1])
@@ -41,10 +49,15 @@ def detect(dataset: Dataset, attack: Attack, trusted: float, preset: PresetName,
     clean_rows = rng.permutation(split.clean_test)[:_MOST_CLEAN]
     clean, poisoned = (dataset.x[clean_rows], dataset.y[clean_rows]), (poison.x, poison.y)
     trial = train_trial(dataset, split.trusted, preset, seed, progress)
-    counts = {"trusted": len(split.trusted), "poison": len(poison.y), "clean": len(clean_rows)}
-    everything = len(split.trusted) + len(split.outside) + split.poison
-    published = _published(trial, everything, clean, poisoned, seed, progress)
-    return {**counts, **_guard(trial, clean, poisoned), **published}
+    model = fit_published(
+        trial.trusted,
+        torch.Generator().manual_seed(seed),
+        synthetic=len(split.outside) + split.poison,
+        preset=published,
+        progress=progress,
+    )
+    counts: Row = {"trusted": len(split.trusted), "poison": len(poison.y), "clean": len(clean_rows)}
+    return {**counts, **_guard(trial, clean, poisoned), **_published(model, trial, clean, poisoned)}
 
 
 def recall_at(rate: float, clean: NDArray[np.float64], poison: NDArray[np.float64]) -> float:
@@ -71,10 +84,7 @@ def _guard(trial: Trial, clean: Samples, poisoned: Samples) -> Row:
     }
 
 
-def _published(trial: Trial, everything: int, clean: Samples, poisoned: Samples, seed: int, progress: Progress) -> Row:
-    """`everything`: |So|, to which the trusted rows are augmented."""
-    generator = torch.Generator().manual_seed(seed)
-    model = fit_published(trial.trusted, generator, synthetic=everything - len(trial.trusted), progress=progress)
+def _published(model: DePois, trial: Trial, clean: Samples, poisoned: Samples) -> Row:
     tested = [trial.rows(*samples) for samples in (clean, poisoned)]
     scores = [-score_rows(model.critic, rows.z, rows.y) for rows in tested]
     held = [model.poisoned(rows).mean() for rows in tested]

@@ -32,10 +32,11 @@ class Case:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One question that is answered by running.
+    """One question that is answered by running. It can be pickled: its functions are module-level ones.
 
     `figure`: the question, in words. `cases`: the settings at a scale. `seeds`: how many, by scale. `run(case, seed,
-    progress)` gives one row. `summarise`: the figures of one case over all seeds.
+    progress)` gives one row. `summarise`: the figures of one case over all seeds. `timed`: it measures seconds, so that
+    nothing may run beside it.
     """
 
     name: str
@@ -44,3 +45,4 @@ class Experiment:
     seeds: dict[Scale, int]
     run: Callable[[Case, int, Progress], Row]
     summarise: Summarise
+    timed: bool = False

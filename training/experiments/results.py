@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import cast
 
+import torch
 from pydantic import JsonValue
 
 from guard.errors import OutputFailed, WrongUse
 from training.experiments.circumstances import circumstances
 from training.experiments.experiment import Case, Experiment, Row, Scale
-from training.progress import Progress
+from training.progress import Progress, Silent
 
 __all__ = ["result_path", "run_experiment"]
+
+Planned = tuple[Case, int]
 
 
 def result_path(experiment: Experiment, folder: Path) -> Path:
@@ -24,37 +29,66 @@ def result_path(experiment: Experiment, folder: Path) -> Path:
 
 
 def run_experiment(
-    experiment: Experiment, folder: Path, *, scale: Scale = "small", seeds: int | None = None, progress: Progress
+    experiment: Experiment,
+    folder: Path,
+    *,
+    scale: Scale = "small",
+    seeds: int | None = None,
+    jobs: int = 1,
+    progress: Progress,
 ) -> Row:
     """Runs every case at every seed that the result file does not hold yet, and returns what the file says.
 
-    `seeds`: how many, from 0 on; None: as many as the scale asks for. Rows of other code, other versions, another
-    machine or another scale are dropped, not mixed in. Raises OutputFailed; WrongUse for fewer than one seed.
+    `seeds`: how many, from 0 on; None: as many as the scale asks for. `jobs`: processes of one thread each; 1, or an
+    experiment that is timed: this process, with all its threads. Rows of other code, other versions, another machine
+    or another scale are dropped, not mixed in. Raises OutputFailed; WrongUse for fewer than one seed.
     """
     count = experiment.seeds[scale] if seeds is None else seeds
     if count < 1:
         raise WrongUse(f"{count} seeds were asked for; one is the least")
     cases, path = experiment.cases(scale), result_path(experiment, folder)
-    head = _head(experiment, scale, cases)
+    here = jobs == 1 or experiment.timed
+    head = _head(experiment, scale, cases, torch.get_num_threads() if here else 1)
     rows = _kept_rows(path, head, cases, count)
     done = {(row["case"], row["seed"]) for row in rows}
     planned = [(case, seed) for seed in range(count) for case in cases if (case.name, seed) not in done]
-    for case, seed in progress.track(planned, experiment.name):
-        began = time.perf_counter()
-        row = experiment.run(case, seed, progress)
-        rows.append({"case": case.name, "seed": seed, **row, "seconds": round(time.perf_counter() - began, 2)})
+    made = _run_here(experiment, planned, progress) if here else _run_beside(experiment, planned, jobs)
+    for row in progress.track(made, experiment.name, total=len(planned)):
+        rows.append(row)
         _write(path, _document(experiment, head, rows))
     return _document(experiment, head, rows)
 
 
-def _head(experiment: Experiment, scale: Scale, cases: Sequence[Case]) -> Row:
+def _run_here(experiment: Experiment, planned: Sequence[Planned], progress: Progress) -> Iterator[Row]:
+    for case, seed in planned:
+        yield _timed_row(experiment, case, seed, progress)
+
+
+def _run_beside(experiment: Experiment, planned: Sequence[Planned], jobs: int) -> Iterator[Row]:
+    """The same in `jobs` fresh processes; rows come in the order in which they are done."""
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_use_one_thread) as pool:
+        for done in as_completed([pool.submit(_timed_row, experiment, *one, Silent()) for one in planned]):
+            yield done.result()
+
+
+def _use_one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _timed_row(experiment: Experiment, case: Case, seed: int, progress: Progress) -> Row:
+    began = time.perf_counter()
+    row = experiment.run(case, seed, progress)
+    return {"case": case.name, "seed": seed, **row, "seconds": round(time.perf_counter() - began, 2)}
+
+
+def _head(experiment: Experiment, scale: Scale, cases: Sequence[Case], threads: int) -> Row:
     return {
         "experiment": experiment.name,
         "figure": experiment.figure,
         "command": f"depois experiment run {experiment.name} --scale {scale}",
         "scale": scale,
         "cases": {case.name: case.settings for case in cases},
-        "circumstances": circumstances(),
+        "circumstances": circumstances() | {"threads": threads},
     }
 
 
@@ -70,7 +104,8 @@ def _kept_rows(path: Path, head: Row, cases: Sequence[Case], seeds: int) -> list
     return [row for row in found["rows"] if row["case"] in names and row["seed"] < seeds]
 
 
-def _document(experiment: Experiment, head: Row, rows: list[Row]) -> Row:
+def _document(experiment: Experiment, head: Row, unsorted: Sequence[Row]) -> Row:
+    rows = sorted(unsorted, key=lambda row: (str(row["case"]), int(str(row["seed"]))))
     names = dict.fromkeys(str(row["case"]) for row in rows)
     summary = {name: experiment.summarise([row for row in rows if row["case"] == name]) for name in names}
     return {**head, "summary": cast("JsonValue", summary), "rows": cast("JsonValue", rows)}
