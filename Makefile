@@ -60,7 +60,7 @@ experiments: $(READY) ## Detection and false-quarantine figures, written to resu
 schemas: $(READY) ## Write schemas/ anew from the code's types
 	$(BIN)/python -m guard.schemas
 
-browser: ## Chromium, with which the reports are tested
+browser: ## Install Chromium, with which the reports are tested
 	@command -v chromium >/dev/null && exit 0
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	  echo "==> Chromium from the distribution's packages"

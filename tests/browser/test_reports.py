@@ -1,0 +1,84 @@
+"""The reports in a real Chromium: nothing runs, nothing is fetched, nothing overflows a phone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.unit.test_demo_measure import SCENARIO
+from tests.unit.test_demo_report import demo_of
+from tests.unit.test_report import _images, _regression, _story, _table
+from training.demo.report import render_report as render_demo
+from training.report.page import render_report
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+REPORTS = {
+    "demo": lambda: render_demo(demo_of(SCENARIO)),
+    "table": lambda: render_report(_story(_table(np.random.default_rng(0)))),
+    "images": lambda: render_report(_story(_images(np.random.default_rng(0)))),
+    "regression": lambda: render_report(_story(_regression(np.random.default_rng(0)))),
+}
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed; `make browser` installs it")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(params=REPORTS, scope="module")
+def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    file: Path = tmp_path_factory.mktemp("report") / "report.html"
+    file.write_text(REPORTS[request.param]())
+    return file.as_uri()
+
+
+def opened(browser: Browser, report: str, **options: object) -> Page:
+    page = browser.new_page(**options)
+    page.goto(report)
+    return page
+
+
+def test_a_report_fetches_nothing_and_runs_nothing(browser: Browser, report: str) -> None:
+    page = browser.new_page()
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(report)
+    assert [url for url in asked if not url.startswith("data:")] == [report]
+    assert said == []
+    assert page.title()
+
+
+def test_a_report_fits_a_phone(browser: Browser, report: str) -> None:
+    page = opened(browser, report, viewport={"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_report_follows_the_readers_colour_scheme(browser: Browser, report: str) -> None:
+    grounds = {
+        scheme: opened(browser, report, color_scheme=scheme).evaluate(
+            "[document.documentElement, document.body].map(e => getComputedStyle(e).backgroundColor).join()"
+        )
+        for scheme in ("light", "dark")
+    }
+    assert grounds["light"] != grounds["dark"]
+
+
+def test_every_picture_has_a_text(browser: Browser, report: str) -> None:
+    page = opened(browser, report)
+    silent = "[...document.images].filter(i => !i.hasAttribute('alt') || !i.naturalWidth).length"
+    assert page.evaluate(silent) == 0
