@@ -91,6 +91,7 @@ def test_smote_reaches_all_neighbours_and_no_other_row() -> None:
     assert from_zero.max() > 4.5
     assert ((made > 5) & (made < 100)).any()  # from the far row inwards: its neighbours are 1 to 5
     assert made.max() < 100.001
+    assert not torch.isin(made, places).any()  # a row is not its own neighbour
 
 
 @pytest.mark.parametrize("name", ["mixup", "smote"])
