@@ -11,43 +11,44 @@ from torch import Tensor, nn
 
 __all__ = ["GaussianProcess", "Kernel", "choose_kernel", "leave_out"]
 
-_LENGTHS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-_NOISES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+_NOISE = 0.05
+_LENGTHS = tuple(0.02 * 1.5**step for step in range(12))
+"""ℓ in median distances: .02 to 1.7, in steps that a few rows more or less do not jump."""
 _SEARCH_ROWS = 300
-"""A search costs 7 decompositions and 42 products of n³: .5 s at 300 rows on one core."""
+"""A search costs 12 inversions: .1 s at 300 rows on one core."""
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """k(a, b) = exp(−‖a − b‖² / 2ℓ²), with noise variance λ on the diagonal, all times `amplitude` (a variance)."""
+    """k(a, b) = exp(−‖a − b‖² / 2ℓ²), with noise variance λ on the diagonal.
+
+    λ is fixed: it sets the scale of every variance, and scores of models whose λ was chosen on other rows cannot be
+    compared. On two moons with 72 rows a λ chosen per fold caught .37 of the confident flips, a fixed one .6 or more.
+    """
 
     length: float
-    noise: float
-    amplitude: float
+    noise: float = _NOISE
 
 
 def choose_kernel(z: NDArray[np.float64], targets: NDArray[np.float64], seed: int) -> Kernel:
-    """The kernel on a grid of ℓ (times the median distance) and λ with the best leave-one-out log-density.
+    """The kernel on a grid of ℓ (times the median distance) with the best leave-one-out log-density.
 
-    `z`: (n, d); `targets`: (n, t), t outputs of one kernel. Amplitude: the mean of squared residual over variance. At
-    most `_SEARCH_ROWS` rows, drawn with `seed`, take part.
+    `z`: (n, d); `targets`: (n, t), t outputs of one kernel. The density has the amplitude that suits it best, which
+    leaves −½ Σ log(mean(r²/v) · v_i). At most `_SEARCH_ROWS` rows, drawn with `seed`, take part.
     """
     rows = np.random.default_rng(seed).permutation(len(z))[:_SEARCH_ROWS]
     z, targets = z[rows], targets[rows]
     square = _square_distances(z, z)
     median = float(np.sqrt(np.median(square[square > 0]))) if (square > 0).any() else 1.0
-    best, kernel = -np.inf, Kernel(median, 1.0, 1.0)
-    for length in (share * median for share in _LENGTHS):
-        values, vectors = np.linalg.eigh(np.exp(-square / (2 * length**2)))
-        for noise in _NOISES:
-            inverse = (vectors / (values + noise)) @ vectors.T
-            variance = 1 / np.diag(inverse)
-            excess = ((inverse @ targets) ** 2).mean(1) * variance
-            amplitude = max(float(excess.mean()), 1e-12)
-            density = -float(np.log(amplitude * variance).sum())  # the quadratic term is n at this amplitude
-            if density > best:
-                best, kernel = density, Kernel(length, noise, amplitude)
-    return kernel
+    kernels = [Kernel(share * median) for share in _LENGTHS]
+    return max(kernels, key=lambda kernel: _log_density(square, targets, kernel))
+
+
+def _log_density(square: NDArray[np.float64], targets: NDArray[np.float64], kernel: Kernel) -> float:
+    precision = np.linalg.inv(np.exp(-square / (2 * kernel.length**2)) + kernel.noise * np.eye(len(square)))
+    variance = 1 / np.diag(precision)
+    amplitude = max(float((((precision @ targets) ** 2).mean(1) * variance).mean()), 1e-12)
+    return -0.5 * float(np.log(amplitude * variance).sum())
 
 
 def leave_out(
@@ -66,7 +67,7 @@ def leave_out(
         block = np.linalg.inv(precision[np.ix_(rows, rows)])
         mean[rows] = targets[rows] - block @ weights[rows]
         variance[rows] = np.diag(block)
-    return mean, kernel.amplitude * variance
+    return mean, variance
 
 
 class GaussianProcess(nn.Module):
@@ -92,7 +93,7 @@ class GaussianProcess(nn.Module):
         near = torch.exp(-square.clamp_min(0) / (2 * self.kernel.length**2)).float()
         explained = ((near @ self.root) ** 2).sum(1)
         variance = (1 + self.kernel.noise - explained).clamp_min(self.kernel.noise)
-        return near @ self.weights, self.kernel.amplitude * variance
+        return near @ self.weights, variance
 
 
 def _square_distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
