@@ -35,7 +35,7 @@ class MimicSettings:
     batch: int = 32
     rate: float = 5e-5
     checks: int = 20
-    patience: int = 10
+    patience: int = 15
 
 
 @dataclass(frozen=True)
