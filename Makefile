@@ -16,7 +16,7 @@ READY := .setup/ready-$(RUNTIME)
 # One worker a core, each with one thread: networks this small gain nothing from more, and lose much when they share.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: help setup demo test test-all lint bench experiments schemas lock browser clean
+.PHONY: help setup demo test test-all lint bench experiments schemas lock browser kafka clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 22
@@ -38,10 +38,10 @@ $(READY): $(LOCK) deploy/locks/uv.txt pyproject.toml
 demo: $(READY) ## Train on real digits, filter a poisoned crowd, write demo-output/report.html
 	$(BIN)/depois demo
 
-test: $(READY) lint browser ## Lint and the test suite (what CI runs)
+test: $(READY) lint browser kafka ## Lint and the test suite (what CI runs)
 	$(PYTEST)
 
-test-all: $(READY) lint browser ## The same with the slow tests
+test-all: $(READY) lint browser kafka ## The same with the slow tests
 	$(PYTEST) -m "not bench"
 
 lint: $(READY) ## Formatting, ruff, mypy --strict, Dockerfile
@@ -69,6 +69,14 @@ browser: ## Install Chromium, with which the reports are tested
 	else
 	  echo "No Chromium here, and no right to install it: the browser tests will be skipped"
 	fi
+
+kafka: $(READY) ## Install a real Kafka broker for tests and the demo (needs Java and Maven)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { command -v java && command -v mvn; } >/dev/null; then
+	  echo "==> Java and Maven from the distribution's packages"
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    openjdk-17-jre-headless maven openssl; } >/dev/null || true
+	fi
+	$(BIN)/python -m deploy.kafka.launcher install || echo "The tests that need a Kafka broker will be skipped"
 
 lock: $(READY) ## Resolve the lock files anew
 	deploy/locks/lock.sh $(UV)
