@@ -120,7 +120,7 @@ class Delivery:
         except Exception as error:
             raise self._refused(sink, partition, error) from error
         # Every future is looked at, also after the first has failed.
-        failed = [(sink, error) for sink, future in sent if (error := future.exception()) is not None]
+        failed = [(sink, fault) for sink, future in sent if (fault := future.exception()) is not None]
         if failed:
             raise self._refused(failed[0][0], partition, failed[0][1]) from failed[0][1]
 
