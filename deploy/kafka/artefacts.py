@@ -72,7 +72,8 @@ def checked_jars() -> Path:
 
 def _wrong(folder: Path) -> list[str]:
     """What is missing, changed or should not be there."""
-    pinned = dict(reversed(line.split("  ")) for line in (HERE / "jars.sha256").read_text().splitlines())
+    lines = (line.split("  ") for line in (HERE / "jars.sha256").read_text().splitlines())
+    pinned = {name: digest for digest, name in lines}
     found = {path.name: path for path in folder.glob("*")} if folder.is_dir() else {}
     strangers = sorted(found.keys() - pinned.keys())
     return strangers + [
