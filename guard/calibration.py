@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.conformal import Band, SmoothRanks, band, left_out_surprise, mixture_band, rank_at, rows_needed, smooth_ranks
+from guard.conformal import Band, SmoothRanks, band, left_out_surprise, rank_at, rows_needed, smooth_ranks
 from guard.errors import BundleRefused, WrongUse
 from guard.manifest import SMALLEST_ALPHA, Alpha
 from guard.npz import ArrayKind, pack_arrays, unpack_arrays
@@ -158,8 +158,7 @@ class Fusion:
     @property
     def band(self) -> Band:
         """What α can be held to with these calibration rows, in these groups."""
-        sizes = [len(group.ordered) for group in self.groups]
-        return band(self.alpha, sizes[0]) if len(sizes) == 1 else mixture_band(self.alpha, sizes)
+        return band(self.alpha, [len(group.ordered) for group in self.groups])
 
     @property
     def card(self) -> Alpha:

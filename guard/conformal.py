@@ -18,8 +18,6 @@ __all__ = [
     "band",
     "draw_rates",
     "left_out_surprise",
-    "mixture_band",
-    "p_values",
     "rank_at",
     "rows_needed",
     "smooth_ranks",
@@ -33,15 +31,6 @@ _DRAWS = 100_000
 _MAX_SURPRISE = 1e9
 _LEAST_SCALE = float(np.finfo(np.float64).tiny)
 _SEED = 20_210
-
-
-def p_values(calibration: Floats, scores: Floats) -> Floats:
-    """Conformal p-values p = (1 + #{calibration ≥ s}) / (n + 1), in [1/(n + 1), 1].
-
-    `calibration`: (n,) in any order, `scores`: (m,); returns (m,). A tie counts as ≥. For an exchangeable clean sample
-    P(p ≤ α) ≤ α.
-    """
-    return _ranked(np.sort(calibration), scores)
 
 
 def rank_at(alpha: float, n: int) -> int:
@@ -60,19 +49,29 @@ def rows_needed(alpha: float) -> int:
 class SmoothRanks:
     """Calibration scores whose p-value goes on falling beyond the largest of them.
 
-    `ordered`: (n,) ascending; `surprise_at`: (n + 1,), −log p where r scores lie below; the tail begins above `start`,
-    where −log p is `surprise_at_start`, and falls with `scale` (infinite where ties leave nothing above `start`).
+    `ordered`: (n,) ascending; `p_at`: (n,) p-value at each of them; `surprise_at`: (n + 1,), −log p where r scores lie
+    below; the tail begins above `start`, where −log p is `surprise_at_start`, and falls with `scale` (infinite where
+    ties leave nothing above `start`).
     """
 
     ordered: Floats
+    p_at: Floats
     surprise_at: Floats
     start: float
     surprise_at_start: float
     scale: float
 
     def p_values(self, scores: Floats) -> Floats:
-        """Plain conformal p-values of `scores` (m,), without the tail."""
-        return _ranked(self.ordered, scores)
+        """p-values of `scores` (m,), linear between the ranks: 1/(n + 1) from the largest score on, without the tail.
+
+        At the j-th largest calibration score p = j/(n + 1), the share of exchangeable samples above it. So α is
+        used up between two ranks: the conformal p-value (1 + #{≥ s})/(n + 1) would round α (n + 1) = 1.9 down to 1.
+        Where the density of clean scores falls, their share with p ≤ α is at most α on average over calibrations; for
+        any density it lies between those of the two ranks. Tied scores keep the conformal p-value, which counts all.
+        """
+        n = len(self.ordered)
+        conformal = (1 + n - np.searchsorted(self.ordered, scores, side="left")) / (n + 1)
+        return np.minimum(conformal, np.interp(scores, self.ordered, self.p_at, right=1 / (n + 1), left=1.0))
 
     def surprise(self, scores: Floats) -> Floats:
         """−log p of `scores` (m,): of the conformal rank up to `start`, of the exponential tail above it."""
@@ -95,7 +94,7 @@ def smooth_ranks(calibration: Floats) -> SmoothRanks:
     excess = ordered[ordered > start] - start
     scale = max(float(excess.mean()), _LEAST_SCALE) if len(excess) else math.inf
     surprise_at = -np.log((1 + n - np.arange(n + 1)) / (n + 1))
-    return SmoothRanks(ordered, surprise_at, start, -math.log((len(excess) + 1) / (n + 1)), scale)
+    return SmoothRanks(ordered, _p_at(ordered), surprise_at, start, -math.log((len(excess) + 1) / (n + 1)), scale)
 
 
 def left_out_surprise(calibration: Floats) -> Floats:
@@ -131,22 +130,14 @@ class Band:
     extrapolated: bool
 
 
-def band(alpha: float, n: int) -> Band:
-    """The 5–95 % band of the realised rate at α with n calibration rows.
+def band(alpha: float, sizes: Sequence[int]) -> Band:
+    """The 5–95 % band of the realised rate at α, with calibration rows in groups of `sizes`, in those proportions.
 
-    Where k = ⌊α (n + 1)⌋ ≥ 1 the rate is Beta(k, n + 1 − k), exactly. Below that the tail is extrapolated: with m rows
-    in the tail and p̂_u = (m + 1)/(n + 1) it is p_u (α/p̂_u)^G, p_u ~ Beta(m + 1, n − m), G ~ Gamma(m, 1/m) the relative
-    error of the fitted scale, by seeded simulation; right for tails that are exponential.
+    In a group of n rows with α (n + 1) ≥ 1 the rate is Beta(α (n + 1), (1 − α) (n + 1)): exact at whole ranks, between
+    them Stigler's fractional order statistic (1977). Below that the tail is extrapolated: with m rows in the tail and
+    p̂_u = (m + 1)/(n + 1) it is p_u (α/p̂_u)^G, p_u ~ Beta(m + 1, n − m), G ~ Gamma(m, 1/m) the relative error of the
+    fitted scale; right for tails that are exponential. Quantiles are those of `draw_rates`, within 1 % of their value.
     """
-    k = rank_at(alpha, n)
-    if k >= 1:
-        low, high = (_beta_quantile(q, k, n) for q in _BAND)
-        return Band(low, high, extrapolated=False)
-    return mixture_band(alpha, [n])
-
-
-def mixture_band(alpha: float, sizes: Sequence[int]) -> Band:
-    """The band when calibration rows fall into groups that are ranked apart, in the proportions of `sizes`."""
     low, high = np.quantile(draw_rates(alpha, sizes), _BAND)
     return Band(float(low), float(high), extrapolated=any(rank_at(alpha, n) < 1 for n in sizes))
 
@@ -162,9 +153,8 @@ def draw_rates(alpha: float, sizes: Sequence[int]) -> Floats:
 
 
 def _draw_rates(alpha: float, n: int, rng: np.random.Generator) -> Floats:
-    k = rank_at(alpha, n)
-    if k >= 1:
-        return rng.beta(k, n + 1 - k, _DRAWS) if k <= n else np.ones(_DRAWS)
+    if rank_at(alpha, n) >= 1:
+        return rng.beta(alpha * (n + 1), (1 - alpha) * (n + 1), _DRAWS)
     m = _rows_in_tail(n)
     if m == 0:
         return rng.uniform(size=_DRAWS)
@@ -176,20 +166,9 @@ def _rows_in_tail(n: int) -> int:
     return n - math.ceil(_TAIL_FROM * n)
 
 
-def _ranked(ordered: Floats, scores: Floats) -> Floats:
-    at_least = len(ordered) - np.searchsorted(ordered, scores, side="left")
-    return (1 + at_least) / (len(ordered) + 1)
-
-
-def _beta_quantile(q: float, k: int, n: int) -> float:
-    """The q quantile of Beta(k, n + 1 − k), the k-th smallest of n uniforms, by bisection of P(Binomial(n, x) ≥ k)."""
-    if k > n:
-        return 1.0
-    j = np.arange(1, k)
-    log_choose = np.concatenate([[0.0], np.cumsum(np.log((n - j + 1) / j))])
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        x = (low + high) / 2
-        fewer = np.exp(log_choose + np.arange(k) * math.log(x) + (n - np.arange(k)) * math.log1p(-x)).sum()
-        low, high = (x, high) if 1 - fewer < q else (low, x)
-    return (low + high) / 2
+def _p_at(ordered: Floats) -> Floats:
+    """(n,) p-value at each of the ascending scores: j/(n + 1) at the j-th largest, one rank more where scores tie."""
+    n = len(ordered)
+    first, last = (np.searchsorted(ordered, ordered, side) for side in ("left", "right"))
+    at_least = n - first
+    return np.asarray((at_least + (last - first > 1)) / (n + 1))

@@ -15,7 +15,7 @@ def allowance(alpha: float, rows: int, *, held_out: bool, found: Band | None = N
     `held_out`: one snapshot row in five calibrates (large snapshots) instead of every one; `found`: the band of the
     bundle, where classes are ranked apart; without it the band of `rows` ranked together.
     """
-    found = band(alpha, rows) if found is None else found
+    found = band(alpha, [rows]) if found is None else found
     needed = rows_needed(alpha)
     said = f"α = {percent(alpha)} is guaranteed from {needed:,} calibration samples on; this snapshot has {rows:,}"
     span = f"{percent(found.low)}–{percent(found.high)}"

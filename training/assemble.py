@@ -40,15 +40,16 @@ class Parts:
 
 def member_cards(learned: Learned) -> tuple[MemberCard, ...]:
     """The members as the manifest names them; weights are relative, so the largest becomes 1."""
-    largest = max(member.weight for member, _ in learned.members)
+    spec, rows = learned.data.spec, len(learned.data.y)
+    weights = [member.weight(spec, rows) for member, _ in learned.members]
     return tuple(
         MemberCard(
             name=member.name,
             description=member.description,
-            weight=member.weight / largest,
+            weight=weight / max(weights),
             blind_to=member.blind_to,
         )
-        for member, _ in learned.members
+        for (member, _), weight in zip(learned.members, weights, strict=True)
     )
 
 

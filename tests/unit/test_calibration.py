@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from guard.calibration import Calibration, Fusion, fuse
-from guard.conformal import p_values, rank_at
+from guard.conformal import smooth_ranks
 from guard.errors import BundleRefused, WrongUse
 
 NO_BOUNDARY = np.zeros(3)
@@ -47,7 +47,7 @@ def labels_like(scores: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("members", [1, 2, 5])
 @pytest.mark.parametrize("n", [99, 200, 400])
 def test_clean_samples_are_held_at_the_stated_rate(n: int, members: int) -> None:
-    """Mean over 100 calibrations, seeded: never above α by more than noise, and not below half of it."""
+    """Mean over 100 calibrations, seeded: never above α by more than noise, and not below two thirds of it."""
     rng = np.random.default_rng(n + members)
     rates = np.array(
         [
@@ -56,8 +56,7 @@ def test_clean_samples_are_held_at_the_stated_rate(n: int, members: int) -> None
         ]
     )
     noise = 3 * rates.std() / len(rates) ** 0.5
-    expected = rank_at(0.02, n) / (n + 1)
-    assert 0.65 * expected - noise < rates.mean() < expected + noise
+    assert 0.65 * 0.02 - noise < rates.mean() < 0.02 + noise
 
 
 def test_fused_p_values_of_clean_samples_are_uniform() -> None:
@@ -67,20 +66,21 @@ def test_fused_p_values_of_clean_samples_are_uniform() -> None:
     for split in range(len(p)):
         rows = correlated(rng, 201, 3)
         fusion = fuse(calibrate(rows[1:], [1, 0.5, 0.5]), 0.05)
-        p[split] = fusion.judge(rows[:1], np.zeros(1, np.int64)).p_values[0] - rng.uniform(0, 1 / 201)
+        p[split] = fusion.judge(rows[:1], np.zeros(1, np.int64)).p_values[0]
     assert stats.kstest(p, "uniform").statistic < 0.05
     assert stats.kstest(p, "uniform", alternative="greater").pvalue > 0.001
     assert stats.kstest(p - 0.08, "uniform", alternative="greater").pvalue < 0.001
 
 
 def test_realised_rates_lie_in_the_printed_band() -> None:
+    """At least 85 %, less two standard errors of 300 calibrations."""
     rng = np.random.default_rng(8)
     inside = []
-    for _ in range(150):
+    for _ in range(300):
         fusion = fuse(calibrate(correlated(rng, 400, 3)), 0.02)
         rate = held_share(fusion, correlated(rng, 5000, 3))
         inside.append(fusion.band.low <= rate <= fusion.band.high)
-    assert np.mean(inside) >= 0.85
+    assert np.mean(inside) >= 0.85 - 0.04
 
 
 def test_extrapolated_rates_lie_in_the_printed_band() -> None:
@@ -97,7 +97,9 @@ def test_extrapolated_rates_lie_in_the_printed_band() -> None:
 def test_one_member_gives_its_own_p_values_up_to_the_left_out_tail(scores: np.ndarray) -> None:
     fusion = fuse(calibrate(scores), 0.3)
     new = np.sort(scores, axis=0)[:31]
-    assert fusion.judge(new, labels_like(new)).p_values == pytest.approx(p_values(scores[:, 0], new[:, 0]), abs=2 / 41)
+    assert fusion.judge(new, labels_like(new)).p_values == pytest.approx(
+        smooth_ranks(scores[:, 0]).p_values(new[:, 0]), abs=2 / 41
+    )
 
 
 def test_duplicated_members_change_nothing() -> None:

@@ -12,8 +12,6 @@ from scipy import stats
 from guard.conformal import (
     band,
     left_out_surprise,
-    mixture_band,
-    p_values,
     rank_at,
     rows_needed,
     smooth_ranks,
@@ -27,18 +25,37 @@ def brute_force(calibration: np.ndarray, score: float) -> float:
 
 
 @given(scores, scores)
-def test_p_values_are_their_definition(calibration: np.ndarray, new: np.ndarray) -> None:
+def test_p_values_lie_within_one_rank_below_the_conformal_ones(calibration: np.ndarray, new: np.ndarray) -> None:
     new = np.concatenate([new, calibration[:3]])
-    assert p_values(calibration, new).tolist() == [brute_force(calibration, s) for s in new]
+    exact = np.array([brute_force(calibration, s) for s in new])
+    found = smooth_ranks(calibration).p_values(new)
+    assert np.all(found <= exact + 1e-12)
+    assert np.all(found >= np.maximum(exact - 1 / (len(calibration) + 1), 1 / (len(calibration) + 1)) - 1e-12)
 
 
-def test_p_values_of_exchangeable_samples_are_uniform() -> None:
+def test_p_values_rise_evenly_between_two_scores_and_count_all_of_a_tie() -> None:
+    ranks = smooth_ranks(np.array([1.0, 2.0, 2.0, 4.0]))
+    found = ranks.p_values(np.array([9.0, 4.0, 3.0, 2.0, 1.5, 1.0, 0.9]))
+    assert found * 5 == pytest.approx([1, 1, 2, 4, 4, 4, 5])
+
+
+@given(scores, scores)
+def test_a_p_value_never_rises_with_the_score(calibration: np.ndarray, new: np.ndarray) -> None:
+    found = smooth_ranks(calibration).p_values(np.sort(np.concatenate([new, calibration])))
+    assert np.all(np.diff(found) <= 1e-12)
+
+
+@pytest.mark.parametrize("n", [19, 32])
+def test_p_values_of_exchangeable_samples_are_uniform(n: int) -> None:
+    """4000 splits with a falling density; a step of one rank would fail."""
     rng = np.random.default_rng(11)
-    splits = rng.gamma(2.0, size=(2000, 100))
-    p = np.array([p_values(split[1:], split[:1])[0] for split in splits])
-    jitter = rng.uniform(0, 1 / 100, len(p))
-    assert stats.kstest(p - jitter, "uniform").pvalue > 0.001
-    assert stats.kstest(p - jitter + 0.06, "uniform").pvalue < 0.001
+    splits = rng.exponential(size=(4000, n + 1))
+    p = np.array([smooth_ranks(split[1:]).p_values(split[:1])[0] for split in splits])
+    for alpha in (2.9 / (n + 1), 0.2, 0.5):
+        share = float(np.mean(p <= alpha))
+        noise = 3 * (alpha / len(p)) ** 0.5
+        assert 0.93 * alpha - noise < share < alpha + noise
+    assert np.mean(p <= 2.9 / (n + 1)) > np.mean([brute_force(s[1:], s[0]) <= 2.9 / (n + 1) for s in splits]) * 1.2
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000))
@@ -62,21 +79,28 @@ def test_rows_needed_reach_alpha_and_one_fewer_does_not(alpha: float) -> None:
 
 @pytest.mark.parametrize(("alpha", "n"), [(0.01, 99), (0.01, 400), (0.05, 61), (0.01, 20_000), (0.5, 30), (0.29, 99)])
 def test_band_is_the_beta_interval(alpha: float, n: int) -> None:
-    k = rank_at(alpha, n)
-    found = band(alpha, n)
-    assert (found.low, found.high) == pytest.approx(stats.beta(k, n + 1 - k).ppf([0.05, 0.95]), rel=1e-7)
+    found = band(alpha, [n])
+    exact = stats.beta(alpha * (n + 1), (1 - alpha) * (n + 1)).ppf([0.05, 0.95])
+    assert (found.low, found.high) == pytest.approx(exact, rel=0.04)
     assert not found.extrapolated
 
 
-def test_band_is_what_a_simulation_gives() -> None:
+@pytest.mark.parametrize("alpha", [0.02, 0.0167])
+def test_band_is_what_a_simulation_gives(alpha: float) -> None:
+    """The share of a large exponential population that lies beyond p = α; at 3 ranks and between 2 and 3."""
     rng = np.random.default_rng(3)
-    thresholds = np.sort(rng.uniform(size=(20_000, 149)), axis=1)[:, -rank_at(0.02, 149)]
-    found = band(0.02, 149)
-    assert np.quantile(1 - thresholds, [0.05, 0.95]) == pytest.approx([found.low, found.high], rel=0.05)
+    grid = np.linspace(0, 30, 20_001)
+    rates = []
+    for _ in range(4000):
+        p = smooth_ranks(rng.exponential(size=149)).p_values(grid)
+        rates.append(math.exp(-grid[np.flatnonzero(p <= alpha)[0]]))
+    found = band(alpha, [149])
+    assert np.quantile(rates, [0.05, 0.95]) == pytest.approx([found.low, found.high], rel=0.08)
+    assert np.mean(rates) == pytest.approx(alpha, rel=0.05)
 
 
 def test_band_of_61_rows_at_one_percent_is_what_the_snapshot_page_says() -> None:
-    found = band(0.01, 61)
+    found = band(0.01, [61])
     assert found.extrapolated
     assert (found.low, found.high) == pytest.approx((0.002, 0.04), rel=0.2)
 
@@ -87,19 +111,17 @@ def test_extrapolated_band_holds_exponential_tails() -> None:
     ordered = np.sort(rng.exponential(size=(4000, 61)), axis=1)
     start, excess = ordered[:, 48], (ordered[:, 49:] - ordered[:, 48:49]).mean(axis=1)
     rate = np.exp(-(start + excess * math.log((13 / 62) / 0.01)))
-    found = band(0.01, 61)
+    found = band(0.01, [61])
     assert np.quantile(rate, [0.05, 0.95]) == pytest.approx([found.low, found.high], rel=0.08)
 
 
-def test_mixture_band_of_one_group_is_its_band_and_of_many_is_narrower() -> None:
-    alone, mixed = band(0.01, 400), mixture_band(0.01, [400])
-    assert (mixed.low, mixed.high) == pytest.approx((alone.low, alone.high), rel=0.03)
-    ten = mixture_band(0.01, [400] * 10)
+def test_the_band_of_many_groups_is_narrower() -> None:
+    alone, ten = band(0.01, [400]), band(0.01, [400] * 10)
     assert alone.low < ten.low < ten.high < alone.high
 
 
 def test_band_of_hardly_any_rows_says_nothing() -> None:
-    assert band(0.01, 3).high > 0.9
+    assert band(0.01, [3]).high > 0.9
 
 
 @given(scores)
@@ -108,7 +130,7 @@ def test_smooth_p_is_the_rank_up_to_the_quantile_and_falls_above_it(calibration:
     start = np.sort(calibration)[math.ceil(0.8 * len(calibration)) - 1]
     assert ranks.start == start
     body = calibration[calibration <= start]
-    assert np.exp(-ranks.surprise(body)) == pytest.approx(p_values(calibration, body))
+    assert np.exp(-ranks.surprise(body)) == pytest.approx([brute_force(calibration, score) for score in body])
     excess = calibration[calibration > start] - start
     if len(excess):
         scale = excess.mean()

@@ -90,7 +90,8 @@ def _learned(snapshot: Snapshot, rng: np.random.Generator) -> Learned:
     )
     members = []
     for name, weight in (("loud", 1.0), ("quiet", 0.001)):
-        member = Member(name, f"sees {name} things", f"all but {name} things", weight, lambda *_: True, lambda _: None)
+        said = (f"sees {name} things", f"all but {name} things")
+        member = Member(name, *said, lambda *_: True, lambda _: None, lambda *_, weight=weight: weight)
         curves = {f"loss, fold {k}": [3.0, 2.0, 1.0 + k] for k in (1, 2)}
         members.append((member, FittedMember(_Silent(), rng.exponential(size=rows), curves)))
     losses = {"cgan": (0.4, 0.5), "mixup": (0.2, 0.3), "smote": (0.1, 0.2), "none": (0.3, 0.3)}

@@ -105,7 +105,7 @@ def _alpha(snapshot: Snapshot) -> dict[str, Any]:
     """What the default α is worth with the rows that would calibrate."""
     plan = plan_folds(snapshot, PRESETS["standard"].folds)
     rows = len(plan.calibration)
-    held = band(_ALPHA, rows)
+    held = band(_ALPHA, [rows])
     sentence = allowance(_ALPHA, rows, held_out=plan.held_out, found=held)
     return {
         "value": _ALPHA,

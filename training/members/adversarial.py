@@ -83,7 +83,6 @@ ADVERSARIAL = Member(
     name="adversarial",
     description="−log p(label | sample) of a classifier trained under worst-case noise",
     blind_to="labels that are right; white-box attackers beyond the radius of its training",
-    weight=1.0,
     applies=_applies,
     fit=_fit,
 )

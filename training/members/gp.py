@@ -85,7 +85,6 @@ GP = Member(
     name="gp",
     description="margin of another class over the claimed one by a Gaussian process, in its standard deviations",
     blind_to="labels that smooth interpolation between trusted rows would give; regions without trusted rows",
-    weight=1.0,
     applies=_applies,
     fit=_fit,
 )

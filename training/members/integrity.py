@@ -81,7 +81,6 @@ INTEGRITY = Member(
     name="integrity",
     description="traces of tampering in the image alone, learned from random corruptions of trusted images",
     blind_to="wrong labels on untouched images; changes that look like honest images: shifts, thicker strokes, patches",
-    weight=1.0,
     applies=_applies,
     fit=_fit,
 )

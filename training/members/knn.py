@@ -134,7 +134,6 @@ KNN = Member(
     name="knn",
     description="distance to trusted samples of the claimed class against distance to the other classes",
     blind_to="samples that lie nearest to their claimed class, and regions without trusted samples",
-    weight=1.0,
     applies=_applies,
     fit=_fit,
 )

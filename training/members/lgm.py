@@ -94,7 +94,6 @@ LGM = Member(
     name="lgm",
     description="distance to the claimed class against the nearest class in a large-margin Gaussian feature space",
     blind_to="labels that are right, however the sample was altered; samples moved into the claimed class's features",
-    weight=1.0,
     applies=_applies,
     fit=_fit,
 )

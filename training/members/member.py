@@ -61,17 +61,21 @@ class FittedMember:
     boundary: tuple[float, float, float] | None = None
 
 
+def _full_share(spec: InputSpec, rows: int) -> float:  # noqa: ARG001 – the interface
+    return 1.0
+
+
 @dataclass(frozen=True)
 class Member:
     """A kind of member: its name in manifests and verdicts, where it applies, and how it is fitted.
 
-    `weight` is its share of the false-alarm budget relative to the other members, in (0, 1]; `blind_to` says in one
-    sentence what it cannot see. `applies` answers from the specification and the number of rows alone.
+    `blind_to` says in one sentence what it cannot see. `applies` answers from the specification and the number of rows
+    alone, and so does `weight`: its share of the false-alarm budget relative to the other members, in (0, 1].
     """
 
     name: str
     description: str
     blind_to: str
-    weight: float
     applies: Callable[[InputSpec, int], bool]
     fit: Callable[[TrustedData], FittedMember]
+    weight: Callable[[InputSpec, int], float] = _full_share

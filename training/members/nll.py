@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from guard.spec import InputSpec
 from training.jitter import jitter
+from training.members.gp import GP
 from training.members.member import FittedMember, Member, TrustedData
 from training.members.out_of_fold import cross_fit
 from training.networks import BatchLoss, ClaimedLabelLoss, MeanSuggestion, body, recipe_for, seeded, train
@@ -19,8 +20,18 @@ _SMOOTHING = 0.1
 lie so far out in the tail that they alone set the fused threshold, and drown the other members."""
 
 
+_BESIDE_GP = 0.2
+"""On tables where `gp` applies it sees what nll sees, with a lighter clean tail. With 36, 72 and 145 rows of seven
+development problems (confident flips, at 1 % of the clean rows) a full share caught .72, .85 and .91, a fifth .75, .88
+and .94."""
+
+
 def _applies(spec: InputSpec, rows: int) -> bool:  # noqa: ARG001 – the interface
     return spec.task == "classification"
+
+
+def _weight(spec: InputSpec, rows: int) -> float:
+    return _BESIDE_GP if GP.applies(spec, rows) else 1.0
 
 
 def _fit(data: TrustedData) -> FittedMember:
@@ -64,7 +75,7 @@ NLL = Member(
     name="nll",
     description="−log p(label | sample) of a classifier trained on trusted data",
     blind_to="labels that are right, however the sample was altered; mild flips at the border of two classes",
-    weight=1.0,
     applies=_applies,
     fit=_fit,
+    weight=_weight,
 )

@@ -149,7 +149,6 @@ RESIDUAL = Member(
     name="residual",
     description="distance of the label from what ridge, lasso and extra trees expect, in units of the expected error",
     blind_to="labels shifted by no more than the honest scatter around the prediction",
-    weight=1.0,
     applies=_applies,
     fit=_fit,
 )
