@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
+from time import perf_counter
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -27,8 +28,9 @@ _SILENT = 4
 class Runtime:
     """A session of ONNX Runtime.
 
-    `threads` that one call may use, 0 for all cores. Raises MissingRuntime when ONNX Runtime is not installed, is
-    installed twice, or cannot run on `device`; BundleRefused when it cannot load the graph.
+    `threads` that one call may use, 0 for all cores. `busy_seconds` is the time that all calls together took, for who
+    judges in one thread and wants to know what of it was the model's. Raises MissingRuntime when ONNX Runtime is not
+    installed, is installed twice, or cannot run on `device`; BundleRefused when it cannot load the graph.
     """
 
     def __init__(self, model: bytes, device: Device = "cpu", threads: int = 0) -> None:
@@ -44,10 +46,15 @@ class Runtime:
             raise _no_device(device)
         session.disable_fallback()
         self._session = session
+        self.busy_seconds = 0.0
 
     def run(self, outputs: Sequence[str], x: NDArray[Any], y: NDArray[Any]) -> list[NDArray[Any]]:
         """The named outputs for encoded samples `x`, `y`. Raises whatever ONNX Runtime raises."""
-        found: list[NDArray[Any]] = self._session.run(list(outputs), {"x": x, "y": y})
+        began = perf_counter()
+        try:
+            found: list[NDArray[Any]] = self._session.run(list(outputs), {"x": x, "y": y})
+        finally:
+            self.busy_seconds += perf_counter() - began
         return found
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from importlib import metadata
 
 import numpy as np
 import onnxruntime
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
 from guard.errors import BundleRefused, MissingRuntime
 from guard.runtime import Runtime
@@ -64,3 +66,16 @@ def test_a_graph_that_cannot_be_built_is_refused_without_noise(capfd: pytest.Cap
     with pytest.raises(BundleRefused, match="NoSuchOperator"):
         Runtime(model.SerializeToString(), threads=1)
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_time_within_onnxruntime_is_added_up_and_no_other(model: bytes) -> None:
+    runtime = Runtime(model, threads=1)
+    x, y = draw_samples(TABLE, 2000, 0)
+    assert runtime.busy_seconds == 0
+    runtime.run(["scores"], x, y)
+    once = runtime.busy_seconds
+    with pytest.raises(InvalidArgument, match="no_such_output"):
+        runtime.run(["no_such_output"], x, y)
+    began = time.perf_counter()
+    runtime.run(["scores"], x, y)
+    assert 0 < once < runtime.busy_seconds <= once + 1 + time.perf_counter() - began
