@@ -301,6 +301,7 @@ class Broker:
         except (OSError, KafkaError):
             return False
         try:
+            admin.list_group_offsets("launcher")  # the coordinator of groups is the last to come
             return bool(admin.describe_cluster()["brokers"])
         except KafkaError:
             return False

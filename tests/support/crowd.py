@@ -84,7 +84,7 @@ def _addressed(
     return [
         Message(
             value,
-            key=None if number % 3 == 0 else f"k{number % 50}".encode(),
+            key=None if number % 3 == 0 and value is not None else f"k{number % 50}".encode(),
             headers=(FORGED[: 1 + number % len(FORGED)] if forges else ()) + (OWN if tells else ()),
             partition=place,
         )

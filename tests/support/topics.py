@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from kafka.admin import NewTopic
 
 from deploy.kafka.launcher import Broker
@@ -110,7 +110,7 @@ async def read_all(bootstrap: str, names: Sequence[str], **options: Any) -> dict
     """As `read`, within an event loop."""
     found: dict[str, list[Record]] = {name: [] for name in names}
     settings = {"isolation_level": "read_committed", "auto_offset_reset": "earliest", "enable_auto_commit": False}
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, **{**settings, **options})
+    consumer = AIOKafkaConsumer(*names, bootstrap_servers=bootstrap, **{**settings, **options})
     await consumer.start()
     try:
         async with asyncio.timeout(READ_SECONDS):
@@ -123,12 +123,10 @@ async def read_all(bootstrap: str, names: Sequence[str], **options: Any) -> dict
 
 
 async def _read_into(found: dict[str, list[Record]], consumer: AIOKafkaConsumer) -> None:
-    known = {name: consumer.partitions_for_topic(name) or set() for name in await consumer.topics() if name in found}
-    assert known.keys() == found.keys(), f"missing topics: {found.keys() - known.keys()}"
-    partitions = [TopicPartition(name, number) for name, numbers in known.items() for number in numbers]
-    consumer.assign(partitions)
+    partitions = consumer.assignment()
+    missing = found.keys() - {partition.topic for partition in partitions}
+    assert not missing, f"missing topics: {missing}"
     ends = await consumer.end_offsets(partitions)
-    await consumer.seek_to_beginning(*partitions)
     for partition in partitions:
         while await consumer.position(partition) < ends[partition]:
             for many in (await consumer.getmany(timeout_ms=200)).values():
