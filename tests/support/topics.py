@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from kafka.admin import NewTopic
+from kafka import TopicPartition
+from kafka.admin import NewTopic, OffsetSpec
 
 from deploy.kafka.launcher import Broker
 
@@ -144,3 +145,14 @@ def committed(broker: Broker, group: str, topics: Topics) -> dict[int, int]:
         admin.close()
     found = {place.partition: at.offset for place, at in offsets.items() if place.topic == topics.input}
     return {partition: max(0, found.get(partition, 0)) for partition in range(topics.partitions)}
+
+
+def ends(broker: Broker, topic: str) -> dict[int, int]:
+    """The end of each partition: the offset that the next record will have."""
+    admin = broker.admin()
+    try:
+        partitions = [one["partition_index"] for one in admin.describe_topics([topic])[0]["partitions"]]
+        wanted = {TopicPartition(topic, partition): OffsetSpec.LATEST for partition in partitions}
+        return {place.partition: found.offset for place, found in admin.list_partition_offsets(wanted).items()}
+    finally:
+        admin.close()

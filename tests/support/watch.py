@@ -1,0 +1,33 @@
+"""What a test asks of a guard's topics while the guard works: is everything committed, how much has come out."""
+
+from __future__ import annotations
+
+from deploy.kafka.launcher import Broker
+from tests.support.topics import Topics, committed, ends
+from tests.support.worker import Worker, eventually
+
+
+def group_of(topics: Topics) -> str:
+    """The group that `tests.support.worker.settings` gives a guard of these topics."""
+    return f"guard.{topics.input}"
+
+
+def judged(broker: Broker, topics: Topics) -> int:
+    """Records in all outputs, duplicates included."""
+    return sum(sum(ends(broker, name).values()) for name in topics.sinks)
+
+
+def await_more(broker: Broker, topics: Topics, more: int = 1, seconds: float = 60.0) -> None:
+    """Waits until `more` further records have come out."""
+    wanted = judged(broker, topics) + more
+    eventually(lambda: judged(broker, topics) >= wanted, f"{more} more records come out", seconds, every=0.05)
+
+
+def await_end(broker: Broker, topics: Topics, worker: Worker, seconds: float = 90.0) -> None:
+    """Waits until the whole input is committed: the lag is 0."""
+
+    def caught_up() -> bool:
+        found = committed(broker, group_of(topics), topics)
+        return all(found.get(partition, 0) >= end for partition, end in ends(broker, topics.input).items())
+
+    eventually(caught_up, f"everything is committed\n{worker.log()}", seconds, every=0.1)
