@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from guard.calibration import BoundaryRule, Calibration, Fusion, fuse
-from guard.decode import MAX_RECORD_BYTES, Decoder
+from guard.decode import Decoder
 from guard.errors import BundleRefused
 from guard.golden import Golden, replay
 from guard.graph import MAX_GRAPH_BYTES, audit_graph
@@ -97,13 +97,14 @@ def load_bundle(
     boundary: BoundaryRule | None = None,
     sha256: str | None = None,
     threads: int = 0,
-    max_record_bytes: int = MAX_RECORD_BYTES,
+    max_record_bytes: int | None = None,
     max_graph_bytes: int = MAX_GRAPH_BYTES,
 ) -> Bundle:
     """Loads the bundle in the folder `path`: parse → audit → construct → replay golden vectors.
 
     `alpha` and `boundary` replace the manifest's; `sha256` pins the digest of manifest.json; `threads` 0: all cores.
-    Raises BundleRefused when anything is missing, damaged, tampered with or too new; MissingRuntime; WrongUse for α.
+    `max_record_bytes`: see `Decoder`. Raises BundleRefused when anything is missing, damaged, tampered with or too new;
+    MissingRuntime; WrongUse for α.
     """
     parsed = parse_bundle(path, sha256=sha256, max_graph_bytes=max_graph_bytes)
     fusion = parsed.fusion_at(alpha, boundary)

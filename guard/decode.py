@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import msgspec
@@ -17,18 +18,29 @@ from guard.payload import Form, payload_reader
 from guard.record import Head, record_type
 from guard.rejection import Fault, Rejection
 from guard.sample import is_rfc3339
-from guard.spec import ClassLabel, InputSpec
+from guard.spec import ClassLabel, ImageInput, InputSpec
 
-__all__ = ["MAX_RECORD_BYTES", "Decoded", "Decoder"]
+__all__ = ["MAX_RECORD_BYTES", "Decoded", "Decoder", "record_limit"]
 
 MAX_RECORD_BYTES = 1 << 20
-"""Default limit of one record: what a Kafka broker takes by default, and the bound on the work one record can cause."""
+"""What a Kafka broker takes by default; one record cannot cause more work than this many bytes do."""
+
+_HEAD_BYTES = 64 << 10
+"""What a record with a large tensor may say beside it: identifiers, label and names are bounded well below."""
 
 _REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, Fault)
 _COLON = ord(":")
 _SUM_OVER = 128
 """Records whose colons are summed at once: few enough that their text stays in the processor's cache."""
 _NAN = float("nan")
+
+
+def record_limit(spec: InputSpec) -> int:
+    """The most bytes of one record: 1 MiB, or more where a tensor of the specification takes more in base64."""
+    if not isinstance(spec.input, ImageInput):
+        return MAX_RECORD_BYTES
+    pixels = spec.input.height * spec.input.width * spec.input.channels
+    return max(MAX_RECORD_BYTES, 4 * ceil(pixels / 3) + _HEAD_BYTES)
 
 
 @dataclass(frozen=True)
@@ -48,11 +60,14 @@ class Decoded:
 
 
 class Decoder:
-    """Decodes records under one specification. No record, whatever its bytes, makes it raise."""
+    """Decodes records under one specification. No record, whatever its bytes, makes it raise.
 
-    def __init__(self, spec: InputSpec, max_record_bytes: int = MAX_RECORD_BYTES) -> None:
+    `max_record_bytes`: longer ones are `too_large`; None takes `record_limit`.
+    """
+
+    def __init__(self, spec: InputSpec, max_record_bytes: int | None = None) -> None:
         self._spec = spec
-        self._limit = max_record_bytes
+        self._limit = record_limit(spec) if max_record_bytes is None else max_record_bytes
         self._parse = msgspec.json.Decoder(record_type(spec)).decode
         self._payloads = payload_reader(spec)
         values = spec.label.values if isinstance(spec.label, ClassLabel) else ()

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from guard.calibration import BoundaryRule
-from guard.decode import MAX_RECORD_BYTES
+from guard.decode import record_limit
 from guard.errors import InputUnreadable, OutputFailed, WrongUse
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def explain(
     from guard.bundle import load_bundle
     from guard.explain import explain_record
 
-    record = _read_line(sample, line)
     model = load_bundle(bundle, alpha=alpha, boundary=boundary, sha256=sha256)
+    record = _read_line(sample, line, record_limit(model.manifest.spec))
     found = explain_record(model, record, neighbours)
     if picture is not None:
         _write_picture(found, picture)
@@ -66,24 +66,24 @@ def explain(
         raise typer.Exit(_EXIT_REJECTED)
 
 
-def _read_line(sample: str, line: int | None) -> bytes:
+def _read_line(sample: str, line: int | None, limit: int) -> bytes:
     if sample == "-":
-        return _pick(sys.stdin.buffer, "standard input", line)
+        return _pick(sys.stdin.buffer, "standard input", line, limit)
     try:
         with Path(sample).open("rb") as file:
-            return _pick(file, sample, line)
+            return _pick(file, sample, line, limit)
     except OSError as error:
         raise InputUnreadable(f"{sample}: it cannot be read ({error.strerror}); name a file of samples") from error
 
 
-def _pick(file: IO[bytes], name: str, line: int | None) -> bytes:
-    """Line number `line`; without a number, the only line. A line too long for any bundle is cut short."""
+def _pick(file: IO[bytes], name: str, line: int | None, limit: int) -> bytes:
+    """Line number `line`; without a number, the only line. A line of more than `limit` bytes is cut short."""
     if line is not None:
-        found = next(islice(_lines(file), line - 1, None), None)
+        found = next(islice(_lines(file, limit), line - 1, None), None)
         if found is None:
             raise InputUnreadable(f"{name}: it has fewer than {line} lines; name another with --line")
         return found
-    lines = list(islice((each for each in _lines(file) if each.strip()), 2))
+    lines = list(islice((each for each in _lines(file, limit) if each.strip()), 2))
     if not lines:
         raise InputUnreadable(f"{name}: it is empty; give it one sample per line")
     if len(lines) > 1:
@@ -91,12 +91,12 @@ def _pick(file: IO[bytes], name: str, line: int | None) -> bytes:
     return lines[0]
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    limit = MAX_RECORD_BYTES + 2
-    while piece := file.readline(limit):
+def _lines(file: IO[bytes], limit: int) -> Iterator[bytes]:
+    with_end = limit + 2
+    while piece := file.readline(with_end):
         rest = piece
-        while len(rest) == limit and not rest.endswith(b"\n"):
-            rest = file.readline(limit)
+        while len(rest) == with_end and not rest.endswith(b"\n"):
+            rest = file.readline(with_end)
         yield piece.rstrip(b"\r\n") if piece.endswith(b"\n") else piece
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from guard.decode import MAX_RECORD_BYTES
+from guard.decode import record_limit
 from guard.errors import InputUnreadable, WrongUse
 from guard.filter.lines import FileLines, PipeLines
 from guard.filter.reader import Reader
@@ -57,7 +57,7 @@ def open_samples(samples: Samples, spec: InputSpec, stop: Stop) -> Reader:
     when it is a table and its label column was not named, MissingRuntime when its kind needs a package.
     """
     if not samples.is_file():
-        return _pipe(samples, stop)
+        return _pipe(samples, stop, record_limit(spec))
     path = Path(samples.path)
     kind = path.suffix.lower()
     if kind in _TABLES:
@@ -70,20 +70,20 @@ def open_samples(samples: Samples, spec: InputSpec, stop: Stop) -> Reader:
         return NpzRows(path, spec, path.name)
     if kind not in _LINES:
         raise InputUnreadable(f"{path} ends in {kind!r}, which no reader knows. Give {_KINDS}; unpack archives first.")
-    return FileLines(path, MAX_RECORD_BYTES)
+    return FileLines(path, record_limit(spec))
 
 
-def _pipe(samples: Samples, stop: Stop) -> Reader:
+def _pipe(samples: Samples, stop: Stop, limit: int) -> Reader:
     if samples.path == "-":
         if sys.stdin is None:
             raise InputUnreadable("standard input is closed. Send samples into it, or name a file.")
         descriptor = sys.stdin.fileno()
-        return PipeLines(lambda size: stop.read(descriptor, size), MAX_RECORD_BYTES)
+        return PipeLines(lambda size: stop.read(descriptor, size), limit)
     try:
         file = Path(samples.path).open("rb", buffering=0)  # noqa: SIM115 – read until the process ends
     except OSError as error:
         raise InputUnreadable(f"{samples.path} cannot be read: {error.strerror}. Check its permissions.") from error
-    return PipeLines(lambda size: stop.read(file.fileno(), size), MAX_RECORD_BYTES)
+    return PipeLines(lambda size: stop.read(file.fileno(), size), limit)
 
 
 def _table(path: Path, kind: str, samples: Samples, spec: InputSpec) -> Reader:

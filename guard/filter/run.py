@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guard.bundle import Bundle
-from guard.decode import MAX_RECORD_BYTES
+from guard.decode import record_limit
 from guard.errors import InputUnreadable, OutputFailed, WrongUse
 from guard.filter.checkpoint import CHECKPOINT, DRAFT, Checkpoint, Origin, input_hash, read_checkpoint, write_file
 from guard.filter.inputs import Samples, open_samples
@@ -143,7 +143,7 @@ class _Run:
         self._sinks[REJECTED].add_piece(piece.data, last=piece.last)
         self._piece_bytes += len(piece.data)
         if piece.last:
-            detail = f"{self._piece_bytes} bytes; send at most {MAX_RECORD_BYTES}"
+            detail = f"{self._piece_bytes} bytes; send at most {record_limit(self._bundle.manifest.spec)}"
             verdict = Verdict(Status.MALFORMED, RejectReason.TOO_LARGE, detail=detail)
             self._count([verdict], self._piece_bytes + 1)
             self._piece_bytes = 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guard.decode import Decoder
+from guard.decode import MAX_RECORD_BYTES, Decoder, record_limit
 from guard.record import Head
 from guard.rejection import Rejection
 from guard.sample import encode_samples
@@ -383,3 +384,15 @@ def test_limit_of_a_record_is_exact() -> None:
     reason, detail = reason_of(MIXED, raw, limit=len(raw) - 1)
     assert reason is RejectReason.TOO_LARGE
     assert str(len(raw)) in detail
+
+
+@pytest.mark.parametrize(("side", "longer"), [(28, 0), (1000, 1)])
+def test_a_tensor_of_the_specification_is_never_too_large(side: int, longer: int) -> None:
+    spec = InputSpec(input=ImageInput(height=side, width=side, channels=3), label=ClassLabel(values=(0, 1)))
+    data = base64.b64encode(bytes(side * side * 3)).decode()
+    tensor = {"dtype": "uint8", "shape": [side, side, 3], "data": data}
+    record = json.dumps({"source": "s" * 256, "id": "i" * 256, "label": 1, "tensor": tensor}).encode()
+    assert (len(record) > MAX_RECORD_BYTES) == bool(longer)
+    assert Decoder(spec).decode([record]).index.tolist() == [0]
+    padded = record + b" " * (record_limit(spec) - len(record) + 1)
+    assert Decoder(spec).decode([padded]).heads[0].reason == "too_large"
