@@ -1,62 +1,21 @@
 """Step 5 and 6: every record is produced to exactly one output, and every delivery is awaited.
 
 A batch that the broker rejects breaks the sequence of aiokafka's idempotent producer: the next send of a good record
-fails. So sizes are checked before anything is sent, and after any failure nothing is sent again: the process ends.
+fails. So `guard.stream.outgoing` checks sizes before anything is sent, and after any failure nothing is sent again: the
+process ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from typing import Any
 
 from guard.errors import GuardError
-from guard.stream.headers import Header
+from guard.stream.outgoing import Outgoing
 from guard.stream.routing import Sink
 
-__all__ = ["FAILURES", "KAFKA_BATCH_LIMIT", "Delivery", "DeliveryFailed", "Limits", "Outgoing"]
-
-KAFKA_BATCH_LIMIT = 1_048_588
-"""`max.message.bytes` of a topic that does not set it: what a broker takes when it does not tell."""
-
-_NEAR = 16 * 1024
-"""Records whose value alone leaves this much room are not measured: the guard's headers take about 1.5 KB."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """`batch_bytes`: when a batch is full; `record_bytes`: the smallest `max.message.bytes` of the outputs.
-
-    A record between the two travels alone, as the only one of its batch.
-    """
-
-    batch_bytes: int
-    record_bytes: int = KAFKA_BATCH_LIMIT
-
-    def fits(self, key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> bool:
-        """True if an output takes such a record."""
-        if not headers and len(key or b"") + len(value or b"") < self.record_bytes - _NEAR:
-            return True
-        return self.size(key, value, headers) <= self.record_bytes
-
-    @staticmethod
-    def size(key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> int:
-        """Bytes of a batch that holds just this record, at most."""
-        size: int = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, list(headers))
-        return size
-
-
-class Outgoing(NamedTuple):
-    """One record on its way out; `timestamp` in milliseconds."""
-
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[Header]
-
+__all__ = ["FAILURES", "Delivery", "DeliveryFailed"]
 
 _KINDS = {
     "MessageSizeTooLargeError": "too_large",

@@ -25,6 +25,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, ConsumerMessage, Message
 
 from guard.errors import MissingRuntime
+from guard.stream.log import FRAMEWORK_LOGGER
 
 __all__ = ["TESTED", "ListConsumer", "ListSchema", "ListTransport", "assert_internals"]
 
@@ -79,6 +80,8 @@ def _installed(package: str) -> str | None:
 class _ReadCommitted(driver.AIOKafkaConsumerThread):
     """Faust asks for `read_uncommitted` whenever it does not write transactions itself."""
 
+    logger = FRAMEWORK_LOGGER
+
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
         if not hasattr(consumer, "_isolation_level"):
@@ -91,6 +94,8 @@ class _ReadCommitted(driver.AIOKafkaConsumerThread):
 
 class ListConsumer(driver.Consumer):
     """One Faust event per fetched list of one partition. Lists of a partition must be acknowledged in order."""
+
+    logger = FRAMEWORK_LOGGER
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -7,7 +7,8 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from guard.stream.delivery import Delivery, DeliveryFailed, Limits, Outgoing
+from guard.stream.delivery import Delivery, DeliveryFailed
+from guard.stream.outgoing import Outgoing
 from guard.stream.routing import Sink
 
 TOPICS = {Sink.CLEAN: "clean", Sink.QUARANTINE: "held", Sink.DEAD_LETTER: "dead"}
@@ -83,21 +84,3 @@ def test_a_delivery_that_nobody_confirms_fails_at_the_deadline() -> None:
     with pytest.raises(DeliveryFailed, match=r"dead within 0\.05 s") as caught:
         deliver(Producer(answers={"dead": "never"}), {Sink.CLEAN: records(1), Sink.DEAD_LETTER: records(1)}, 0.05)
     assert (caught.value.sink, caught.value.kind) == (Sink.DEAD_LETTER, "timeout")
-
-
-def test_limits_measure_what_could_be_too_large() -> None:
-    limits = Limits(batch_bytes=1000, record_bytes=50_000)
-    assert limits.fits(None, None, [])
-    assert limits.fits(b"k", b"v" * 33_000, [])
-    assert limits.fits(b"k", b"v" * 49_900, [])
-    assert not limits.fits(b"k", b"v" * 50_000, [])
-    assert not limits.fits(None, b"", [("h", b"x" * 50_000)])
-    assert not limits.fits(b"k" * 50_000, b"", [])
-
-
-@pytest.mark.parametrize("size", [0, 1, 100, 10_000])
-def test_the_estimate_is_never_below_what_a_batch_takes(size: int) -> None:
-    record = records(1, size)[0]
-    builder = BatchBuilder(1, 0)
-    builder.append(timestamp=record.timestamp, key=b"key", value=record.value, headers=record.headers)
-    assert builder.size() <= Limits.size(b"key", record.value, record.headers) <= builder.size() + 64
