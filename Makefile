@@ -16,7 +16,7 @@ READY := .setup/ready-$(RUNTIME)
 # One worker a core, each with one thread: networks this small gain nothing from more, and lose much when they share.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: help setup demo test test-all lint bench experiments schemas lock browser kafka clean
+.PHONY: help setup demo test test-all lint bench experiments schemas lock browser kafka prometheus clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 22
@@ -38,10 +38,10 @@ $(READY): $(LOCK) deploy/locks/uv.txt pyproject.toml
 demo: $(READY) ## Train on real digits, filter a poisoned crowd, write demo-output/report.html
 	$(BIN)/depois demo
 
-test: $(READY) lint browser kafka ## Lint and the test suite (what CI runs)
+test: $(READY) lint browser kafka prometheus ## Lint and the test suite (what CI runs)
 	$(PYTEST)
 
-test-all: $(READY) lint browser kafka ## The same with the slow tests
+test-all: $(READY) lint browser kafka prometheus ## The same with the slow tests
 	$(PYTEST) -m "not bench"
 
 lint: $(READY) ## Formatting, ruff, mypy --strict, Dockerfile
@@ -77,6 +77,16 @@ kafka: $(READY) ## Install a real Kafka broker for tests and the demo (needs Jav
 	    openjdk-17-jre-headless maven openssl; } >/dev/null || true
 	fi
 	$(BIN)/python -m deploy.kafka.launcher install || echo "The tests that need a Kafka broker will be skipped"
+
+prometheus: ## Unpack Prometheus and Alertmanager, with which alerts and dashboards are tested
+	@test -x .setup/prometheus/usr/bin/promtool && exit 0
+	command -v apt-get >/dev/null || { echo "No apt-get here: put promtool, prometheus and amtool on PATH, or those tests are skipped"; exit 0; }
+	echo "==> Prometheus from the distribution's packages, unpacked and not installed: nothing starts by itself"
+	rm -rf .setup/prometheus && mkdir -p .setup/prometheus && cd .setup/prometheus
+	fetch() { apt-get download prometheus prometheus-alertmanager; }
+	{ fetch || { apt-get update -qq && fetch; }; } >/dev/null 2>&1 || { echo "Prometheus could not be downloaded: its tests will be skipped"; exit 0; }
+	for package in *.deb; do dpkg-deb -x "$$package" .; done
+	rm -f *.deb
 
 lock: $(READY) ## Resolve the lock files anew
 	deploy/locks/lock.sh $(UV)
