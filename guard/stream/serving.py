@@ -15,14 +15,13 @@ from threading import Lock
 from typing import Literal, Self
 
 from guard.bundle import Bundle, load_bundle
-from guard.decode import MAX_RECORD_BYTES
 from guard.errors import BundleRefused, GuardError
 from guard.spec import ImageInput, InputSpec
 from guard.stream.settings import ModelSettings
 from guard.stream.shadow import Shadow, ShadowWatcher
 from guard.verdict import Verdict
 
-__all__ = ["ReloadOutcome", "Serving"]
+__all__ = ["ReloadOutcome", "Serving", "open_bundle"]
 
 _MAX_ENTRIES = 64
 """Files of a folder that are looked at: a bundle has seven, and a folder of millions must not stop the guard."""
@@ -52,7 +51,12 @@ class Serving:
     """
 
     def __init__(
-        self, watched: _Watched, current: Bundle, model: ModelSettings, max_record_bytes: int, watcher: ShadowWatcher
+        self,
+        watched: _Watched,
+        current: Bundle,
+        model: ModelSettings,
+        max_record_bytes: int | None,
+        watcher: ShadowWatcher,
     ) -> None:
         self.current = current
         self._model = model
@@ -71,7 +75,7 @@ class Serving:
         cls,
         model: ModelSettings,
         *,
-        max_record_bytes: int = MAX_RECORD_BYTES,
+        max_record_bytes: int | None = None,
         watcher: ShadowWatcher | None = None,
     ) -> Self:
         """Verifies and loads the bundle, and the shadow; `watcher` is told what the shadow says.
@@ -80,7 +84,7 @@ class Serving:
         MissingRuntime, and WrongUse for an α that the bundle cannot be used at.
         """
         watched = _Watched(model.bundle)
-        current = watched.load(lambda path: _load(path, model, max_record_bytes, model.sha256))
+        current = watched.load(lambda path: open_bundle(path, model, max_record_bytes, pinned=True))
         return cls(watched, current, model, max_record_bytes, watcher or _Nobody())
 
     @property
@@ -132,7 +136,9 @@ class Serving:
     def _poll_shadow(self) -> ReloadOutcome | None:
         if self._watched_shadow is None:
             return None
-        found = self._watched_shadow.load_changed(lambda path: _load(path, self._model, self._limit, None))
+        found = self._watched_shadow.load_changed(
+            lambda path: open_bundle(path, self._model, self._limit, pinned=False)
+        )
         if found is None:
             return None
         if isinstance(found, str):
@@ -144,7 +150,7 @@ class Serving:
 
     def _load_current(self, path: Path) -> Bundle:
         """Refuses a bundle for other samples as well: a folder mixed up would make every record a dead letter."""
-        bundle = _load(path, self._model, self._limit, self._model.sha256)
+        bundle = open_bundle(path, self._model, self._limit, pinned=True)
         was, now = _kind(self.current.manifest.spec), _kind(bundle.manifest.spec)
         if was != now:
             raise BundleRefused(
@@ -152,6 +158,22 @@ class Serving:
                 "or restart the guard if its samples have changed"
             )
         return bundle
+
+
+def open_bundle(path: Path, model: ModelSettings, max_record_bytes: int | None, *, pinned: bool) -> Bundle:
+    """Loads and verifies the bundle in `path` as `model` says; `pinned`: it must be the one of `model.sha256`.
+
+    Raises BundleRefused, MissingRuntime, and WrongUse for an α that the bundle cannot be used at.
+    """
+    return load_bundle(
+        path,
+        device=model.device,
+        alpha=model.alpha,
+        boundary=model.boundary,
+        sha256=model.sha256 if pinned else None,
+        threads=model.threads,
+        max_record_bytes=max_record_bytes,
+    )
 
 
 class _Nobody:
@@ -205,18 +227,6 @@ def _look(path: Path) -> _Look:
     except OSError:
         return ()
     return tuple(sorted(found))
-
-
-def _load(path: Path, model: ModelSettings, max_record_bytes: int, sha256: str | None) -> Bundle:
-    return load_bundle(
-        path,
-        device=model.device,
-        alpha=model.alpha,
-        boundary=model.boundary,
-        sha256=sha256,
-        threads=model.threads,
-        max_record_bytes=max_record_bytes,
-    )
 
 
 def _kind(spec: InputSpec) -> str:

@@ -21,7 +21,6 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from guard.calibration import BoundaryRule
-from guard.decode import MAX_RECORD_BYTES
 from guard.errors import WrongUse
 from guard.runtime import Device
 
@@ -193,7 +192,7 @@ class JudgingSettings(_Section):
     scoring_timeout_seconds: _Seconds = Field(30.0, examples=["30"])
     stall_seconds: _Seconds = Field(120.0, examples=["120"])
     ready_seconds: _Seconds = Field(60.0, examples=["60"])
-    max_record_bytes: int = Field(MAX_RECORD_BYTES, ge=1024, le=64 << 20, examples=["1048576"])
+    max_record_bytes: int | None = Field(None, ge=1024, le=64 << 20, examples=["1048576"])
     max_batch_bytes: int = Field(256 << 10, ge=16 << 10, le=16 << 20, examples=["262144"])
 
     @model_validator(mode="after")
