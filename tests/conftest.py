@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.kafka.launcher import Broker, unavailable
+from tests.support.bundles import make_bundle
+from tests.support.worker import Worker
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +49,23 @@ def admin(broker: Broker) -> Iterator[Any]:
     client = broker.admin()
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def fruit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that judges the table samples of `tests.support.crowd`."""
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "fruit")
+
+
+@pytest.fixture
+def make_worker(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
+    """Makes guards that are not started yet; takes what `Worker` takes but the folder. None outlives the test."""
+    made: list[Worker] = []
+
+    def make(sections: dict[str, dict[str, Any]], **options: Any) -> Worker:
+        made.append(Worker(tmp_path / f"guard-{len(made)}", sections, **options))
+        return made[-1]
+
+    yield make
+    for worker in made:
+        worker.kill()

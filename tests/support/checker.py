@@ -90,20 +90,21 @@ def check(
 
 
 def assert_sound(
-    broker: Broker, topics: Topics, group: str, *, mode: str = "enforce", whole: bool = True, cut: bool = False
+    broker: Broker, topics: Topics, group: str, *, mode: str = "enforce", whole: bool = True, since: int = 0
 ) -> Report:
     """Reads the topics of a broker and fails with every promise that is broken.
 
-    `cut`: the start of the input is gone (compacted or deleted): what is no longer there is not looked for.
+    Inputs before the offset `since` are passed over: a test took some of what came of them away.
     """
     offsets = committed(broker, group, topics)  # before the outputs: what is committed now was produced before
     found = read(broker.bootstrap, [topics.input, *topics.sinks])
     sinks = dict(zip(("clean", "quarantine", "dead letter"), (found[name] for name in topics.sinks), strict=True))
-    if cut:
-        present = {(record.partition, record.offset) for record in found[topics.input]}
-        prefix = f"{broker.cluster}/{topics.input}"
-        sinks = {sink: [one for one in many if _origin(one, prefix) in present] for sink, many in sinks.items()}
-    report = check(found[topics.input], sinks, offsets, cluster=broker.cluster, mode=mode, whole=whole)
+    prefix = f"{broker.cluster}/{topics.input}"
+    sinks = {
+        sink: [one for one in many if (_origin(one, prefix) or (0, since))[1] >= since] for sink, many in sinks.items()
+    }
+    inputs = [one for one in found[topics.input] if one.offset >= since]
+    report = check(inputs, sinks, offsets, cluster=broker.cluster, mode=mode, whole=whole)
     assert not report.broken, "\n".join(report.broken)
     return report
 
