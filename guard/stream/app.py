@@ -23,6 +23,7 @@ from guard.bundle import Bundle
 from guard.spec import ClassLabel
 from guard.stream.delivery import Delivery
 from guard.stream.facts import Facts, read_facts
+from guard.stream.lenient import read_leniently
 from guard.stream.log import FRAMEWORK_LOGGER, configure_logging
 from guard.stream.metrics import ModelCard, StreamMetrics
 from guard.stream.outgoing import Limits
@@ -81,6 +82,7 @@ class GuardApp(faust.App):
 
     def __init__(self, settings: GuardSettings) -> None:
         assert_internals()
+        read_leniently()
         configure_logging(settings.log)
         self.settings = settings
         self.connection = connection(settings.kafka)

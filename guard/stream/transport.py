@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, cast
 
 import faust
+from aiokafka.consumer import fetcher
 from faust import streams
 from faust.transport import consumer as base
 from faust.transport.drivers import aiokafka as driver
@@ -58,6 +59,7 @@ def assert_internals() -> None:
     missing = [
         f"{owner.__name__}.{name}" for owner, names in _INTERNALS.items() for name in names if not hasattr(owner, name)
     ]
+    missing += [] if hasattr(fetcher, "MemoryRecords") else ["aiokafka.consumer.fetcher.MemoryRecords"]
     annotated = base.Consumer.__annotations__
     missing += [f"Consumer.{name}" for name in _STATE if name not in annotated]
     # Stock Faust's uncompiled iterator acknowledges what it skips after a rebalance.

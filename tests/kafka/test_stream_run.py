@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.util import calc_crc32c
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
@@ -196,6 +199,31 @@ def test_a_log_that_ends_before_the_committed_offset_is_judged_from_its_start(st
     report = stage.sound()
     assert report.inputs == 500
     assert report.duplicates == 400
+
+
+def test_a_header_name_that_is_no_text_stops_nobody(stage: Stage) -> None:
+    around = messages(20, seed=12)
+    stage.send(around)
+    asyncio.run(send_hostile_header(stage.broker.bootstrap, stage.topics.input, b'{"source":"a"}'))
+    stage.send(around)
+    with stage.guard():
+        stage.until_committed({0: 41, 1: 0})
+    (found,) = [one for one in stage.sink(stage.topics.dead_letter) if origin(one).endswith("/0/20")]
+    assert found.value == b'{"source":"a"}'
+    assert found.headers[0] == ("\\xff\\xfename", b"1")
+
+
+async def send_hostile_header(bootstrap: str, topic: str, value: bytes) -> None:
+    class Hostile(BatchBuilder):  # type: ignore[misc]
+        def _build(self) -> bytearray:
+            data = bytearray(bytes(super()._build()).replace(b"##name", b"\xff\xfename"))
+            struct.pack_into(">I", data, 17, calc_crc32c(bytes(data[21:])))
+            return data
+
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        batch = Hostile(10_000, 0)
+        batch.append(timestamp=None, key=None, value=value, headers=[("##name", b"1")])
+        await (await producer.send_batch(batch, topic, partition=0))
 
 
 def test_faust_starts_the_same_guard(stage: Stage) -> None:

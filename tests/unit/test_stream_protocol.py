@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+
+from guard.bundle import Bundle, load_bundle
+from guard.stream.delivery import Delivery, DeliveryFailed
+from guard.stream.metrics import StreamMetrics
+from guard.stream.outgoing import Limits, Outgoing
+from guard.stream.protocol import Identity, Protocol, ScoringHung
+from guard.stream.routing import Sink
+from guard.stream.serving import Serving
+from guard.stream.settings import ModelSettings
+from guard.verdict import Verdict
+from tests.support.bundles import make_bundle
+from tests.support.crowd import messages
+
+
+class Outputs(Delivery):
+    """Takes what is delivered, or fails as it is told."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.taken: list[tuple[int, dict[Sink, list[Outgoing]]]] = []
+        self._fault = fault
+
+    async def deliver(self, partition: int, outgoing: Any) -> None:
+        await asyncio.sleep(0)
+        if self._fault is not None:
+            raise self._fault
+        self.taken.append((partition, outgoing))
+
+
+class Event:
+    """A fetched list, which remembers when it was acknowledged."""
+
+    def __init__(self, records: list[Any], log: list[str]) -> None:
+        self.value = records
+        self._log = log
+
+    def ack(self) -> None:
+        self._log.append(f"ack {self.value[0].offset}")
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Serving:
+    path = make_bundle(tmp_path_factory.mktemp("bundle") / "bundle")
+    return Serving.open(ModelSettings(bundle=path, threads=1))
+
+
+def records(first: int, count: int = 5) -> list[Any]:
+    found = messages(count, seed=first)
+    return [
+        ConsumerRecord("input", 3, first + n, 1_700_000_000_000, 0, one.key, one.value, None, 0, 0, one.headers)
+        for n, one in enumerate(found)
+    ]
+
+
+def run(serving: Any, outputs: Outputs, events: Sequence[Event], log: list[str], seconds: float = 30) -> StreamMetrics:
+    metrics = StreamMetrics("enforce")
+
+    async def stream() -> Any:
+        for event in events:
+            yield event
+
+    async def finished() -> None:
+        log.append("finished")
+
+    async def main() -> None:
+        protocol = Protocol(
+            Identity("c", "g", "i"),
+            serving,
+            outputs,
+            Limits(100_000),
+            metrics,
+            mode="enforce",
+            scoring_timeout_seconds=seconds,
+        )
+        await protocol.run(stream(), finished)
+
+    asyncio.run(main())
+    return metrics
+
+
+class Broken(Serving):
+    """Serves the same bundle, but judges as it is told."""
+
+    def __init__(self, bundle: Bundle, judge: Callable[[Sequence[bytes]], list[Verdict]]) -> None:
+        self.current = bundle
+        self.judge = judge  # type: ignore[method-assign]
+
+
+def test_each_list_is_delivered_before_it_is_acknowledged_and_in_order(serving: Serving) -> None:
+    log: list[str] = []
+    outputs = Outputs()
+    metrics = run(serving, outputs, [Event(records(0), log), Event(records(5), log)], log)
+    assert log == ["ack 0", "finished", "ack 5", "finished"]
+    assert [partition for partition, _ in outputs.taken] == [3, 3]
+    assert sum(len(many) for _, outgoing in outputs.taken for many in outgoing.values()) == 10
+    assert metrics.registry.get_sample_value("guard_batch_records_count") == 2
+
+
+def test_a_list_that_was_not_delivered_is_neither_acknowledged_nor_counted(serving: Serving) -> None:
+    log: list[str] = []
+    outputs = Outputs(DeliveryFailed("gone", Sink.QUARANTINE, "no_topic"))
+    with pytest.raises(DeliveryFailed):
+        run(serving, outputs, [Event(records(0), log), Event(records(5), log)], log)
+    assert log == []
+
+
+def test_a_scorer_that_hangs_ends_the_guard_before_anything_is_delivered(serving: Serving) -> None:
+    log: list[str] = []
+    release = threading.Event()
+    outputs = Outputs()
+
+    def hang(_values: Sequence[bytes]) -> list[Verdict]:
+        release.wait(30)
+        return []
+
+    threading.Timer(1, release.set).start()
+    with pytest.raises(ScoringHung, match=r"guard\.scoring_timeout_seconds"):
+        run(Broken(serving.current, hang), outputs, [Event(records(0), log)], log, seconds=0.1)
+    assert (log, outputs.taken) == ([], [])
+
+
+def test_a_scorer_that_raises_holds_every_record_of_the_list(serving: Serving) -> None:
+    log: list[str] = []
+    outputs = Outputs()
+
+    def fail(_values: Sequence[bytes]) -> list[Verdict]:
+        raise RuntimeError("the graph is broken")
+
+    metrics = run(Broken(serving.current, fail), outputs, [Event(records(0), log)], log)
+    ((_, outgoing),) = outputs.taken
+    assert [len(outgoing[sink]) for sink in Sink] == [0, 5, 0]
+    assert {dict(one.headers)["guard-reason"] for one in outgoing[Sink.QUARANTINE]} == {b"not_scored"}
+    assert log == ["ack 0", "finished"]
+    labels = {"verdict": "quarantined", "reason": "not_scored"}
+    assert metrics.registry.get_sample_value("guard_records_total", labels) == 5
+
+
+def test_a_scorer_that_loses_a_record_ends_the_guard(serving: Serving) -> None:
+    log: list[str] = []
+    outputs = Outputs()
+    judge = serving.current.judge
+    with pytest.raises(ValueError, match="zip"):
+        run(Broken(serving.current, lambda values: judge(values)[1:]), outputs, [Event(records(0), log)], log)
+    assert (log, outputs.taken) == ([], [])
+
+
+def test_a_new_bundle_serves_from_the_next_list_on_and_signs_with_its_own_hash(tmp_path: Path) -> None:
+    path = make_bundle(tmp_path / "bundle")
+    serving = Serving.open(ModelSettings(bundle=path, threads=1))
+    other = load_bundle(make_bundle(tmp_path / "other", seed=3), threads=1)
+    log: list[str] = []
+    outputs = Outputs()
+    first = serving.current.digest
+
+    class Swapping(Event):
+        def ack(self) -> None:
+            super().ack()
+            serving.current = other
+
+    run(serving, outputs, [Swapping(records(0), log), Event(records(5), log)], log)
+    signed = [
+        {dict(one.headers)["guard-model-sha256"] for many in outgoing.values() for one in many}
+        for _, outgoing in outputs.taken
+    ]
+    assert signed == [{first.encode()}, {other.digest.encode()}]
