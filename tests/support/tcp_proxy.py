@@ -105,8 +105,8 @@ class TcpProxy:
         assert self._open is not None
         while data := await reader.read(1 << 16):
             await self._open.wait()
-            writer.write(data)
             self.passed += len(data)
+            writer.write(data)
             await writer.drain()
         raise ConnectionResetError("one side has closed")  # ends the other direction too
 

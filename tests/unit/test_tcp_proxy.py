@@ -71,10 +71,11 @@ def test_it_refuses_until_it_is_healed(echo: int) -> None:
 def test_what_it_swallows_comes_when_it_is_healed(echo: int) -> None:
     with (
         TcpProxy(port := free_port(), echo) as proxy,
-        socket.create_connection(("127.0.0.1", port), timeout=0.3) as connection,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
     ):
         assert said(connection, b"hello") == b"hello"
         proxy.swallow()
+        connection.settimeout(0.3)
         with pytest.raises(TimeoutError):
             said(connection, b"lost?")
         proxy.heal()
