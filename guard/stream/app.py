@@ -20,7 +20,9 @@ from faust.app.base import BootStrategy
 from faust.types import TP
 
 from guard.bundle import Bundle
+from guard.errors import GuardError
 from guard.spec import ClassLabel
+from guard.stream.check import check_brokers
 from guard.stream.delivery import Delivery
 from guard.stream.facts import Facts, read_facts
 from guard.stream.lenient import read_leniently
@@ -143,6 +145,12 @@ class GuardApp(faust.App):
 
     def _checked(self) -> Facts:
         """What the brokers say, after the checks that `depois guard check` makes. Raises GuardError."""
+        found = check_brokers(self.settings)
+        for finding in found:
+            if finding.level == "warning":
+                _LOG.warning("check", finding=str(finding))
+        if faults := [str(finding) for finding in found if finding.level == "error"]:
+            raise GuardError(" ".join(faults))
         return read_facts(self.connection, self.settings.topics.outputs)
 
     def _new_protocol(self, facts: Facts) -> Protocol:

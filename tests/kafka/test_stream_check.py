@@ -19,7 +19,7 @@ from guard.stream.settings import GuardSettings
 from tests.support.access import allow, with_user
 from tests.support.bundles import make_bundle
 from tests.support.topics import Message, Topics, make_topics, send
-from tests.support.worker import settings, toml
+from tests.support.worker import Worker, settings, toml
 
 _COUNTER = itertools.count()
 ROOMY = {"max.message.bytes": "2000000"}
@@ -249,3 +249,19 @@ def test_bundle_and_port_are_looked_at_as_well(
     assert "is pinned" in told
     assert "http.port" in told
     assert capsys.readouterr().out.endswith("2 errors, 3 warnings\n")
+
+
+def test_a_guard_makes_the_same_checks_before_it_is_ready(
+    secured_broker: Broker, secured: Secured, bundle: Path, tmp_path: Path
+) -> None:
+    """Without the checks it would wait for its group for ever, and say nothing."""
+    topics, kafka = make_topics(secured_broker), secured()
+    permitted(secured_broker, topics, kafka["username"], leave_out="group")
+    guard = Worker(tmp_path, settings(secured_broker.sasl_bootstrap, topics, bundle, kafka=kafka))
+    try:
+        guard.start(wait=False)
+        assert guard.exit_code() == 1
+    finally:
+        guard.kill()
+    assert f"--operation READ --group guard.{topics.input}" in guard.log()
+    assert "right-word" not in guard.log()

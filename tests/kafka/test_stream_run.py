@@ -240,7 +240,7 @@ def test_faust_starts_the_same_guard(stage: Stage) -> None:
     ("sections", "said"),
     [
         ({"model": {"bundle": "/no/such/bundle"}}, "/no/such/bundle"),
-        ({"kafka": {"bootstrap": [f"127.0.0.1:{free_port()}"]}}, "no broker answers at 127.0.0.1"),
+        ({"kafka": {"bootstrap": [f"127.0.0.1:{free_port()}"]}}, "nothing listens there"),
         ({"guard": {"mode": "ignore"}}, "guard.mode"),
     ],
 )
