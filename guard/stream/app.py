@@ -111,7 +111,11 @@ class GuardApp(faust.App):
         await asyncio.to_thread(self._server.start)  # it has a loop of its own
         self._watchdog.start()
         self.add_future(self._beat())
-        self._serving, facts = await asyncio.gather(asyncio.to_thread(self._open), asyncio.to_thread(self._checked))
+        self._serving, facts, _ = await asyncio.gather(
+            asyncio.to_thread(self._open),
+            asyncio.to_thread(read_facts, self.connection, self.settings.topics.outputs),
+            asyncio.to_thread(_refuse_what_would_go_wrong, self.settings),
+        )
         self.metrics.model(_card(self._serving.current), "current")
         self._out = AIOKafkaProducer(**_producer_settings(self.settings, self.connection, facts))
         await self._out.start()
@@ -142,16 +146,6 @@ class GuardApp(faust.App):
     def _open(self) -> Serving:
         limit = self.settings.guard.max_record_bytes
         return Serving.open(self.settings.model, max_record_bytes=limit, watcher=self.metrics)
-
-    def _checked(self) -> Facts:
-        """What the brokers say, after the checks that `depois guard check` makes. Raises GuardError."""
-        found = check_brokers(self.settings)
-        for finding in found:
-            if finding.level == "warning":
-                _LOG.warning("check", finding=str(finding))
-        if faults := [str(finding) for finding in found if finding.level == "error"]:
-            raise GuardError(" ".join(faults))
-        return read_facts(self.connection, self.settings.topics.outputs)
 
     def _new_protocol(self, facts: Facts) -> Protocol:
         settings = self.settings
@@ -233,6 +227,17 @@ class GuardApp(faust.App):
     def _leave(self, reason: Stalled) -> None:
         """The watchdog's thread asks for the end."""
         self.loop.call_soon_threadsafe(lambda: asyncio.ensure_future(self.crash(reason)))
+
+
+def _refuse_what_would_go_wrong(settings: GuardSettings) -> None:
+    """What Faust and Kafka pass over in silence. Raises GuardError."""
+    found = check_brokers(settings)
+    for finding in found:
+        if finding.level == "warning":
+            _LOG.warning("check", finding=str(finding))
+    errors = [str(finding) for finding in found if finding.level == "error"]
+    if errors:
+        raise GuardError("\n".join(errors))
 
 
 def _card(bundle: Bundle) -> ModelCard:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from guard.errors import GuardError
-from guard.stream.outgoing import KAFKA_BATCH_LIMIT
+from guard.stream.brokers import open_admin
 from guard.stream.security import Connection
+from guard.stream.topics import DEFAULT_MESSAGE_BYTES, topic_facts
 
 __all__ = ["Facts", "read_facts"]
-
-_ANSWER_MILLISECONDS = 10_000
-_LIMIT = "max.message.bytes"
 
 
 @dataclass(frozen=True)
@@ -23,33 +21,14 @@ class Facts:
     record_bytes: int
 
 
-def read_facts(connection: Connection, outputs: tuple[str, ...]) -> Facts:
-    """Asks the brokers. A guard that may not read a topic's settings takes Kafka's default limit for it.
+def read_facts(connection: Connection, outputs: Sequence[str]) -> Facts:
+    """Asks the brokers. For a topic whose settings this user may not read, Kafka's default limit is taken.
 
-    Raises GuardError when no broker answers in time, or the cluster has no id.
+    Raises GuardError when no broker answers, or the cluster has no id. Not to be called from a running event loop.
     """
-    from kafka.admin import ConfigResource, KafkaAdminClient
-    from kafka.errors import KafkaError
-
-    try:
-        admin = KafkaAdminClient(
-            **connection.admin, request_timeout_ms=_ANSWER_MILLISECONDS, bootstrap_timeout_ms=_ANSWER_MILLISECONDS
-        )
-        try:
-            cluster = admin.describe_cluster().get("cluster_id")
-            topics = [ConfigResource("topic", name, configs=[_LIMIT]) for name in outputs]
-            found = admin.describe_configs(topics, config_filter="all").get("topic", {})
-        finally:
-            admin.close()
-    except (KafkaError, OSError) as error:
-        raise GuardError(
-            f"no broker answers at {', '.join(connection.bootstrap)} ({type(error).__name__}: {error}). See whether it "
-            "runs, and kafka.bootstrap, kafka.security and the credentials."
-        ) from error
+    with open_admin(connection) as admin:
+        cluster = admin.describe_cluster().get("cluster_id")
+        topics = topic_facts(admin, list(outputs))
     if not cluster:
         raise GuardError("the cluster has no id, so records would have no origin. Use Kafka 2.1 or later.")
-    return Facts(cluster, min(_limit(found.get(name, {})) for name in outputs))
-
-
-def _limit(configs: dict[str, Any]) -> int:
-    return int(configs.get(_LIMIT, {}).get("value") or KAFKA_BATCH_LIMIT)
+    return Facts(cluster, min(topics[name].max_message_bytes or DEFAULT_MESSAGE_BYTES for name in outputs))

@@ -11,15 +11,10 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from guard.stream.headers import BatchHeaders, Header, strip_forged
 from guard.stream.routing import Sink
+from guard.stream.topics import HEADER_ROOM
 from guard.verdict import RejectReason, Status, Verdict
 
-__all__ = ["KAFKA_BATCH_LIMIT", "Limits", "Outgoing", "Prepared", "prepare"]
-
-KAFKA_BATCH_LIMIT = 1_048_588
-"""`max.message.bytes` of a topic that does not set it: what a broker takes when it does not tell."""
-
-_ROOM = 16 * 1024
-"""A record without headers that leaves this much room is not measured: the guard's headers take 4 KB at most."""
+__all__ = ["Limits", "Outgoing", "Prepared", "prepare"]
 
 _STUB_KEY_BYTES = 1024
 """A key up to here stays on a stub; a longer one may be what is too large."""
@@ -33,7 +28,7 @@ class Limits:
     """
 
     batch_bytes: int
-    record_bytes: int = KAFKA_BATCH_LIMIT
+    record_bytes: int
 
     def fits(self, key: bytes | None, value: bytes | None, headers: Sequence[Header]) -> bool:
         """True if each output takes such a record."""
@@ -78,7 +73,7 @@ def prepare(
     output takes becomes a stub in the dead letters: its origin and the hash of its value.
     """
     done = Prepared({sink: [] for sink in Sink}, list(verdicts))
-    room = limits.record_bytes - _ROOM
+    room = limits.record_bytes - HEADER_ROOM  # below it a record without headers needs no measuring
     for position, (record, verdict) in enumerate(zip(records, verdicts, strict=True)):
         key, value, sink = record.key, record.value, routes[verdict.status]
         own, forged = strip_forged(record.headers)

@@ -186,7 +186,6 @@ class JudgingSettings(_Section):
 
     mode: Literal["enforce", "observe"] = Field("enforce", examples=['"enforce"'])
     batch_records: int = Field(2000, ge=1, le=100_000, examples=["2000"])
-    linger_milliseconds: int = Field(5, ge=0, le=10_000, examples=["5"])
     delivery_timeout_seconds: _Seconds = Field(30.0, examples=["30"])
     commit_milliseconds: int = Field(100, ge=0, le=60_000, examples=["100"])
     scoring_timeout_seconds: _Seconds = Field(30.0, examples=["30"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import struct
 from pathlib import Path
 from typing import Any
@@ -135,22 +134,6 @@ def test_observe_passes_and_marks_what_enforce_would_hold(stage: Stage) -> None:
     assert any(header(one, "guard-verdict") == "quarantined" for one in stage.sink(stage.topics.clean))
 
 
-def test_a_record_that_no_output_takes_is_a_stub_and_the_next_one_is_delivered(
-    broker: Broker, tmp_path: Path, bundle: Path
-) -> None:
-    topics = make_topics(broker, 1, output_settings={"max.message.bytes": "40000"})
-    stage = Stage(broker, tmp_path, bundle, topics)
-    small, large = messages(20, seed=5), b'{"source":"' + b"x" * 60_000 + b'"}'
-    stage.send([*small, Message(large, b"key"), *small])
-    with stage.guard():
-        eventually(lambda: committed(broker, stage.group, topics) == {0: 41}, "all committed", every=0.1)
-    stage.sound()
-    (stub,) = [one for one in stage.sink(topics.dead_letter) if header(one, "guard-reason") == "too_large"]
-    assert (stub.value, stub.key) == (b"", b"key")
-    assert header(stub, "guard-value-sha256") == hashlib.sha256(large).hexdigest()
-    assert origin(stub).endswith("/0/20")
-
-
 def test_only_committed_transactions_are_read_and_their_gaps_do_not_hold_back_the_commit(stage: Stage) -> None:
     found = messages(200, seed=6)
 
@@ -170,17 +153,6 @@ def test_only_committed_transactions_are_read_and_their_gaps_do_not_hold_back_th
     report = stage.sound()
     assert report.inputs == 150
     assert report.duplicates == 0
-
-
-def test_input_is_read_whatever_it_is_compressed_with(stage: Stage) -> None:
-    sent: list[Message] = []
-    for seed, codec in enumerate(("gzip", "snappy", "lz4", "zstd")):
-        crowd = messages(100, seed=seed, partitions=2)
-        stage.send(crowd, compression_type=codec)
-        sent += crowd
-    with stage.guard():
-        stage.until_committed(ends(sent))
-    stage.sound()
 
 
 def test_a_log_that_ends_before_the_committed_offset_is_judged_from_its_start(stage: Stage) -> None:

@@ -17,7 +17,7 @@ STAMP = Stamp("fruit:7", "ab" * 32, 0.01, "cluster-1", "guards", "guard-0")
 CLEAN = Verdict(Status.CLEAN, None, 0.5, 0.01)
 HELD = Verdict(Status.QUARANTINED, HoldReason.SUSPECT, 0.001, 0.01, "mimic", "pear")
 MALFORMED = Verdict(Status.MALFORMED, RejectReason.TOMBSTONE, detail="empty")
-WIDE = Limits(batch_bytes=100_000)
+WIDE = Limits(batch_bytes=100_000, record_bytes=1 << 20)
 
 
 def record(offset: int, value: bytes | None = b"{}", key: bytes | None = b"k", headers: Any = ()) -> Any:
