@@ -36,6 +36,9 @@ COMMANDS = {
     "filter": Command("guard.cli.filter", "filter", "Split a file or pipe of samples: clean, quarantine, rejected."),
     "guard": Command("guard.cli.guard", "app", "Run the guard on Kafka, or check what would keep it from running."),
     "topics": Command("guard.cli.topics", "app", "Make the topics of a guard."),
+    "dedupe": Command(
+        "guard.cli.dedupe", "dedupe", "Write each record of a guarded topic once, without the copies of a kill."
+    ),
     "explain": Command("guard.cli.explain", "explain", "Show why one sample is judged as it is."),
     "demo": Command("training.cli.demo", "demo", "Poison a stream of real data, filter it and report what was held."),
     "experiment": Command("training.cli.experiment", "app", "Measure detection on real data; write into results/."),
