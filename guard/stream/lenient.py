@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
+
+from guard.stream.expansion import EXPANDED_BYTES, ExpandsTooFar, Unopened, bound_expansion, expanded_bytes
 
 __all__ = ["LenientRecords", "read_leniently"]
 
@@ -22,22 +24,24 @@ _OVERHEAD = 12
 
 
 def read_leniently() -> None:
-    """Lets aiokafka's consumers of this process read through `LenientRecords`."""
+    """Lets aiokafka's consumers of this process read through `LenientRecords`, and open no batch that grows too far."""
+    bound_expansion()
     fetcher.MemoryRecords = LenientRecords
 
 
 class LenientRecords:
-    """What one fetch gave for a partition: aiokafka's `MemoryRecords`, whose batches survive hostile header names."""
+    """What one fetch gave for a partition: aiokafka's `MemoryRecords`, whose batches survive hostile content."""
 
     def __init__(self, data: bytes) -> None:
         self._records = MemoryRecords(data)
         self._data = data
         self._at = 0
+        self._expanded_before = expanded_bytes()
 
     def has_next(self) -> bool:
-        """Whether there is another whole batch."""
+        """Whether there is another whole batch, and room for it: what is left out here will be fetched again."""
         found: bool = self._records.has_next()
-        return found
+        return found and expanded_bytes() - self._expanded_before < EXPANDED_BYTES
 
     def size_in_bytes(self) -> int:
         """Bytes that were fetched, the broken-off batch at their end included."""
@@ -52,7 +56,10 @@ class LenientRecords:
 
 
 class _Batch:
-    """A batch of aiokafka's, read again slowly from the first record on that it cannot read."""
+    """A batch of aiokafka's, read again slowly from the first record on that it cannot read.
+
+    A batch that expands too far is not opened: its records have offsets and a time, and no content.
+    """
 
     def __init__(self, batch: Any, data: memoryview) -> None:
         self._batch = batch
@@ -60,6 +67,10 @@ class _Batch:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        """The first record: aiokafka asks so for the kind of a transaction's marker."""
+        return next(self._batch)
 
     def __iter__(self) -> Iterator[Any]:
         count = 0
@@ -69,6 +80,25 @@ class _Batch:
                 count += 1
         except UnicodeDecodeError:
             yield from islice(_read_slowly(self._data), count, None)
+        except ExpandsTooFar:
+            yield from _unopened(self._batch)
+
+
+class _Closed(NamedTuple):
+    """A record that was not read."""
+
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: None = None
+    value: bytes = Unopened()
+    checksum: None = None
+    headers: tuple[()] = ()
+
+
+def _unopened(batch: Any) -> Iterator[_Closed]:
+    for offset in range(batch.base_offset, batch.next_offset):
+        yield _Closed(offset, batch.max_timestamp, batch.timestamp_type)
 
 
 def _read_slowly(data: memoryview) -> Any:

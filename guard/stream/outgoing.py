@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from guard.stream.expansion import EXPANDED_BYTES, Unopened
 from guard.stream.headers import BatchHeaders, Header, strip_forged
 from guard.stream.routing import Sink
 from guard.stream.topics import HEADER_ROOM
@@ -81,6 +82,9 @@ def prepare(
         if verdict.status is Status.CLEAN and verdict.p_value is not None:
             headers = own + write.clean(record.offset, verdict.p_value)
         else:
+            if type(value) is Unopened:
+                verdict = done.verdicts[position] = _UNOPENED
+                value, sink = b"", routes[verdict.status]
             write_one = write.marked if sink is Sink.CLEAN else write.refused
             headers = own + write_one(record.offset, verdict)
         small = not own and len(key or b"") + len(value or b"") < room
@@ -95,6 +99,13 @@ def prepare(
             done.outgoing[Sink.DEAD_LETTER].append(_stub(record, done.verdicts[position], write))
             done.stubs += 1
     return done
+
+
+_UNOPENED = Verdict(
+    Status.MALFORMED,
+    RejectReason.TOO_LARGE,
+    detail=f"its batch expands to more than {EXPANDED_BYTES} bytes; send smaller batches",
+)
 
 
 def _too_large(verdict: Verdict, detail: str) -> Verdict:
