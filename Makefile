@@ -16,7 +16,7 @@ READY := .setup/ready-$(RUNTIME)
 # One worker a core, each with one thread: networks this small gain nothing from more, and lose much when they share.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: help setup demo test test-all lint bench experiments schemas lock browser kafka prometheus clean
+.PHONY: help setup demo test test-all lint bench experiments schemas lock browser kafka prometheus kustomize clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 22
@@ -38,10 +38,10 @@ $(READY): $(LOCK) deploy/locks/uv.txt pyproject.toml
 demo: $(READY) ## Train on real digits, filter a poisoned crowd, write demo-output/report.html
 	$(BIN)/depois demo
 
-test: $(READY) lint browser kafka prometheus ## Lint and the test suite (what CI runs)
+test: $(READY) lint browser kafka prometheus kustomize ## Lint and the test suite (what CI runs)
 	$(PYTEST)
 
-test-all: $(READY) lint browser kafka prometheus ## The same with the slow tests
+test-all: $(READY) lint browser kafka prometheus kustomize ## The same with the slow tests
 	$(PYTEST) -m "not bench"
 
 lint: $(READY) ## Formatting, ruff, mypy --strict, Dockerfile
@@ -87,6 +87,13 @@ prometheus: ## Unpack Prometheus and Alertmanager, with which alerts and dashboa
 	{ fetch || { apt-get update -qq && fetch; }; } >/dev/null 2>&1 || { echo "Prometheus could not be downloaded: its tests will be skipped"; exit 0; }
 	for package in *.deb; do dpkg-deb -x "$$package" .; done
 	rm -f *.deb
+
+kustomize: ## Install kustomize through Go's modules, with which the Kubernetes manifests are tested
+	@test -x .setup/go/kustomize && exit 0
+	command -v go >/dev/null || { echo "No Go here: the tests of the Kubernetes manifests will be skipped"; exit 0; }
+	echo "==> kustomize"
+	GOBIN="$$PWD/.setup/go" go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1 >/dev/null 2>&1 \
+	  || echo "kustomize could not be built: the tests of the Kubernetes manifests will be skipped"
 
 lock: $(READY) ## Resolve the lock files anew
 	deploy/locks/lock.sh $(UV)
