@@ -16,7 +16,7 @@ READY := .setup/ready-$(RUNTIME)
 # One worker a core, each with one thread: networks this small gain nothing from more, and lose much when they share.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: help setup demo test test-all lint bench experiments schemas lock browser kafka prometheus kustomize clean
+.PHONY: help setup demo test test-all lint bench experiments schemas lock browser kafka prometheus kustomize asyncapi clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 22
@@ -38,10 +38,10 @@ $(READY): $(LOCK) deploy/locks/uv.txt pyproject.toml
 demo: $(READY) ## Train on real digits, filter a poisoned crowd, write demo-output/report.html
 	$(BIN)/depois demo
 
-test: $(READY) lint browser kafka prometheus kustomize ## Lint and the test suite (what CI runs)
+test: $(READY) lint browser kafka prometheus kustomize asyncapi ## Lint and the test suite (what CI runs)
 	$(PYTEST)
 
-test-all: $(READY) lint browser kafka prometheus kustomize ## The same with the slow tests
+test-all: $(READY) lint browser kafka prometheus kustomize asyncapi ## The same with the slow tests
 	$(PYTEST) -m "not bench"
 
 lint: $(READY) ## Formatting, ruff, mypy --strict, Dockerfile
@@ -87,6 +87,15 @@ prometheus: ## Unpack Prometheus and Alertmanager, with which alerts and dashboa
 	{ fetch || { apt-get update -qq && fetch; }; } >/dev/null 2>&1 || { echo "Prometheus could not be downloaded: its tests will be skipped"; exit 0; }
 	for package in *.deb; do dpkg-deb -x "$$package" .; done
 	rm -f *.deb
+
+asyncapi: ## Fetch the schema of AsyncAPI through npm, with which schemas/asyncapi.yaml is tested
+	@test -s .setup/asyncapi/3.0.0.json && exit 0
+	command -v npm >/dev/null || { echo "No npm here: schemas/asyncapi.yaml is not held against AsyncAPI's own schema"; exit 0; }
+	echo "==> Schema of AsyncAPI"
+	rm -rf .setup/asyncapi && mkdir -p .setup/asyncapi && cd .setup/asyncapi
+	{ npm pack --silent @asyncapi/specs@6.11.1 && tar xzf ./*.tgz --strip-components=2 package/schemas/3.0.0.json; } >/dev/null 2>&1 \
+	  || echo "It could not be fetched: the test will be skipped"
+	rm -f ./*.tgz
 
 kustomize: ## Install kustomize through Go's modules, with which the Kubernetes manifests are tested
 	@test -x .setup/go/kustomize && exit 0

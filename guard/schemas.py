@@ -1,4 +1,7 @@
-"""JSON Schemas of everything that others read or write, made from the types: `python -m guard.schemas` writes them."""
+"""Schemas of everything that others read or write, made from the code: `python -m guard.schemas` writes them.
+
+JSON Schemas of files and records, and one AsyncAPI document of the stream.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from guard.asyncapi import asyncapi, to_yaml
 from guard.filter.summary import Summary
 from guard.filter.verdicts import VerdictLine
 from guard.manifest import Manifest
@@ -18,7 +23,10 @@ from guard.sample import Sample
 from guard.spec import InputSpec
 from guard.verdict import HoldReason, RejectReason, Verdict
 
-__all__ = ["SCHEMAS", "Schema", "render", "write_schemas"]
+__all__ = ["ASYNCAPI", "SCHEMAS", "Schema", "render", "render_asyncapi", "write_schemas"]
+
+ASYNCAPI = "asyncapi.yaml"
+"""The file of the AsyncAPI document."""
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -58,11 +66,17 @@ def render(schema: Schema) -> str:
     return json.dumps(body, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
+def render_asyncapi() -> str:
+    """The text of the AsyncAPI document of the installed version."""
+    return "# Written by `make schemas`.\n" + to_yaml(asyncapi(version("depois-guard")))
+
+
 def write_schemas(folder: Path) -> None:
     """Write every schema into `folder`, which is made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
     for schema in SCHEMAS:
         (folder / f"{schema.name}.schema.json").write_text(render(schema), encoding="utf-8")
+    (folder / ASYNCAPI).write_text(render_asyncapi(), encoding="utf-8")
 
 
 if __name__ == "__main__":

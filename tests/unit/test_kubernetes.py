@@ -1,4 +1,4 @@
-"""The Kubernetes manifests, as kustomize builds them: what they select and may do, and that they agree with the guard."""
+"""The Kubernetes manifests as kustomize builds them: what they select, what they may do, and what they agree with."""
 
 from __future__ import annotations
 
