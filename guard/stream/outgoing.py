@@ -74,31 +74,39 @@ def prepare(
     output takes becomes a stub in the dead letters: its origin and the hash of its value.
     """
     done = Prepared({sink: [] for sink in Sink}, list(verdicts))
-    room = limits.record_bytes - HEADER_ROOM  # below it a record without headers needs no measuring
+    add, write_clean, clean = done.outgoing[routes[Status.CLEAN]].append, write.clean, Status.CLEAN
+    room = limits.record_bytes - HEADER_ROOM
     for position, (record, verdict) in enumerate(zip(records, verdicts, strict=True)):
-        key, value, sink = record.key, record.value, routes[verdict.status]
-        own, forged = strip_forged(record.headers)
-        done.forged_headers += forged
-        if verdict.status is Status.CLEAN and verdict.p_value is not None:
-            headers = own + write.clean(record.offset, verdict.p_value)
+        key, value, p_value = record.key, record.value, verdict.p_value
+        plain = verdict.status is clean and not record.headers
+        if plain and p_value is not None and len(key or b"") + len(value or b"") < room:
+            # Nearly all records: nothing to strip, nothing to measure, two headers to format.
+            add(Outgoing(record.timestamp, key, value, write_clean(record.offset, p_value)))
         else:
-            if type(value) is Unopened:
-                verdict = done.verdicts[position] = _UNOPENED
-                value, sink = b"", routes[verdict.status]
-            write_one = write.marked if sink is Sink.CLEAN else write.refused
-            headers = own + write_one(record.offset, verdict)
-        small = not own and len(key or b"") + len(value or b"") < room
-        if small or limits.fits(key, value, headers):
-            done.outgoing[sink].append(Outgoing(record.timestamp, key, value, headers))
-        else:
-            size = limits.size(key, value, headers)
-            detail = (
-                f"{size} bytes with the guard's headers; the smallest limit of the outputs is {limits.record_bytes}"
-            )
-            done.verdicts[position] = _too_large(verdict, detail)
-            done.outgoing[Sink.DEAD_LETTER].append(_stub(record, done.verdicts[position], write))
-            done.stubs += 1
+            _prepare_one(done, position, record, routes, write, limits)
     return done
+
+
+def _prepare_one(
+    done: Prepared, position: int, record: Any, routes: Mapping[Status, Sink], write: BatchHeaders, limits: Limits
+) -> None:
+    value, verdict = record.value, done.verdicts[position]
+    if type(value) is Unopened:
+        value, verdict = b"", _UNOPENED
+        done.verdicts[position] = verdict
+    sink = routes[verdict.status]
+    own, forged = strip_forged(record.headers)
+    done.forged_headers += forged
+    write_one = write.marked if sink is Sink.CLEAN else write.refused
+    headers = own + write_one(record.offset, verdict)
+    if limits.fits(record.key, value, headers):
+        done.outgoing[sink].append(Outgoing(record.timestamp, record.key, value, headers))
+        return
+    size = limits.size(record.key, value, headers)
+    detail = f"{size} bytes with the guard's headers; the smallest limit of the outputs is {limits.record_bytes}"
+    done.verdicts[position] = _too_large(verdict, detail)
+    done.outgoing[Sink.DEAD_LETTER].append(_stub(record, done.verdicts[position], write))
+    done.stubs += 1
 
 
 _UNOPENED = Verdict(
