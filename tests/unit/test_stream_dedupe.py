@@ -64,6 +64,15 @@ def test_what_is_forgotten_is_passed_again_and_never_lost() -> None:
     assert not deduplicator.first(far[2])
 
 
+def test_the_pages_used_last_are_remembered() -> None:
+    deduplicator = Deduplicator(pages=2)
+    old, middle, new = (origin(number << 15) for number in range(3))
+    for one in (old, middle, old, new):
+        deduplicator.first(one)
+    assert not deduplicator.first(old)
+    assert deduplicator.first(middle)
+
+
 def test_forged_origins_do_not_fill_memory() -> None:
     deduplicator = Deduplicator(pages=100)
     tracemalloc.start()
