@@ -117,6 +117,8 @@ class GuardApp(faust.App):
             asyncio.to_thread(_refuse_what_would_go_wrong, self.settings),
         )
         self.metrics.model(_card(self._serving.current), "current")
+        if self._serving.shadow is not None:
+            self.metrics.model(_card(self._serving.shadow), "shadow")
         self._out = AIOKafkaProducer(**_producer_settings(self.settings, self.connection, facts))
         await self._out.start()
         self._protocol = self._new_protocol(facts)

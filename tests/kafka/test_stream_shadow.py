@@ -1,0 +1,36 @@
+"""A shadow bundle beside the one that serves, in a guard as a process: told, counted, and without a say."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from deploy.kafka.launcher import Broker
+from guard.bundle import load_bundle
+from tests.support.bundles import make_bundle
+from tests.support.checker import header
+from tests.support.crowd import messages
+from tests.support.topics import make_topics, read, send
+from tests.support.worker import Worker, eventually, settings
+
+
+def test_a_shadow_is_told_and_counted_and_decides_nothing(broker: Broker, tmp_path: Path) -> None:
+    """It would hold every second clean sample; a broken copy then takes its place, and the guard goes on."""
+    bundle, shadow = make_bundle(tmp_path / "bundle"), make_bundle(tmp_path / "shadow", alpha=0.5)
+    topics = make_topics(broker)
+    model = {"shadow": str(shadow), "reload_seconds": 0.2}
+    with Worker(tmp_path / "guard", settings(broker.bootstrap, topics, bundle, model=model)) as guard:
+        digest = load_bundle(shadow).digest
+        assert guard.total(rf'guard_model_info{{.*role="shadow".*sha256="{digest}"') == 1
+        sent = messages(500, seed=1)
+        send(broker.bootstrap, topics.input, sent)
+        eventually(lambda: guard.total("guard_shadow_records_total") > 0, "records that the shadow judged")
+        assert guard.total("guard_shadow_disagreements_total") > 0
+        shutil.rmtree(shadow)
+        eventually(lambda: guard.total(r'guard_reloads_total\{outcome="refused"') == 1, "a refused shadow")
+        assert guard.ready()
+        assert guard.stop()[0] == 0
+    found = read(broker.bootstrap, topics.sinks)
+    assert sum(map(len, found.values())) == len(sent)
+    served = load_bundle(bundle).digest
+    assert {header(one, "guard-model-sha256") for records in found.values() for one in records} == {served}
