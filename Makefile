@@ -16,7 +16,7 @@ READY := .setup/ready-$(RUNTIME)
 # One worker a core, each with one thread: networks this small gain nothing from more, and lose much when they share.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: help setup demo test test-all lint bench experiments schemas lock browser kafka prometheus kustomize asyncapi clean
+.PHONY: help setup demo test test-all lint bench experiments schemas lock browser kafka prometheus kustomize asyncapi sbom clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 22
@@ -103,6 +103,14 @@ kustomize: ## Install kustomize through Go's modules, with which the Kubernetes 
 	echo "==> kustomize"
 	GOBIN="$$PWD/.setup/go" go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1 >/dev/null 2>&1 \
 	  || echo "kustomize could not be built: the tests of the Kubernetes manifests will be skipped"
+
+sbom: $(READY) ## Write a bill of materials (CycloneDX) of each lock into build/sbom/
+	@mkdir -p build/sbom
+	for lock in guard trainer; do
+	  $(UV) tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --output-reproducible \
+	    --output-format JSON --output-file "build/sbom/$$lock-$(RUNTIME).json" "deploy/locks/$$lock-$(RUNTIME).txt"
+	  echo "build/sbom/$$lock-$(RUNTIME).json"
+	done
 
 lock: $(READY) ## Resolve the lock files anew
 	deploy/locks/lock.sh $(UV)
