@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 import faust
+import kafka.admin  # noqa: F401 – threads that import it at the same time, as they would at the start, can deadlock
 import mode
 import structlog
 from aiokafka import AIOKafkaProducer
