@@ -112,6 +112,9 @@ sbom: $(READY) ## Write a bill of materials (CycloneDX) of each lock into build/
 	  echo "build/sbom/$$lock-$(RUNTIME).json"
 	done
 
+kafka-demo: $(READY) kafka ## A guard on a real broker, and a crowd that turns hostile, live in the terminal
+	$(BIN)/python -W ignore -m deploy.kafka.demo
+
 lock: $(READY) ## Resolve the lock files anew
 	deploy/locks/lock.sh $(UV)
 

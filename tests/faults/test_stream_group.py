@@ -33,8 +33,7 @@ def test_members_join_leave_and_die(broker: Broker, fruit: Path, make_worker: Ma
             time.sleep(rng.uniform(0, 1))  # not to wait for something: the moment of the next turn is the case
         for worker in workers[1:]:
             worker.kill()
-        workers[0].restart_if_ended()
-        await_more(broker, topics, RATE)
+        await_more(broker, topics, RATE, keep=workers[0])
     await_end(broker, topics, workers[0])
     assert workers[0].stop()[0] == 0, workers[0].log()
     assert_sound(broker, topics, group_of(topics))

@@ -27,11 +27,11 @@ def hostile_bundles() -> Iterator[tuple[str, Spoil]]:
     for name in ("model.onnx", "calibration.npz", "golden.npz", "reference.npz"):
         yield f"{name} pickled, hashes true", lambda path, name=name: _sealed(path, name, pickle.dumps(os.system))
         yield f"{name} of zeros, hashes true", lambda path, name=name: _sealed(path, name, bytes(1 << 20))
+    yield "an empty folder", lambda path: [each.unlink() for each in path.iterdir()]
     yield "a link", lambda path: _linked(path / "model.onnx")
     yield "a stranger", lambda path: (path / "weights.bin").write_bytes(b"x")
     yield "a pipe", lambda path: _piped(path / "golden.npz")
     yield "a file", _as_file
-    yield "an empty folder", lambda path: [each.unlink() for each in path.iterdir()]
     yield "a newer format", lambda path: _with_manifest(path, format_version=99)
     yield "a bundle of images", _of_images
 

@@ -17,17 +17,31 @@ def judged(broker: Broker, topics: Topics) -> int:
     return sum(sum(ends(broker, name).values()) for name in topics.sinks)
 
 
-def await_more(broker: Broker, topics: Topics, more: int = 1, seconds: float = 60.0) -> None:
-    """Waits until `more` further records have come out."""
+def await_more(
+    broker: Broker, topics: Topics, more: int = 1, seconds: float = 60.0, keep: Worker | None = None
+) -> None:
+    """Waits until `more` further records have come out. `keep`: a guard that is started again whenever it ends."""
     wanted = judged(broker, topics) + more
-    eventually(lambda: judged(broker, topics) >= wanted, f"{more} more records come out", seconds, every=0.05)
+
+    def come_out() -> bool:
+        _restart(keep)
+        return judged(broker, topics) >= wanted
+
+    eventually(come_out, f"{more} more records come out\n{keep.log() if keep else ''}", seconds, every=0.1)
 
 
-def await_end(broker: Broker, topics: Topics, worker: Worker, seconds: float = 90.0) -> None:
-    """Waits until the whole input is committed: the lag is 0."""
+def await_end(broker: Broker, topics: Topics, worker: Worker, seconds: float = 90.0, *, keep: bool = False) -> None:
+    """Waits until the whole input is committed: the lag is 0. `keep`: the guard is started again whenever it ends."""
 
     def caught_up() -> bool:
+        _restart(worker if keep else None)
         found = committed(broker, group_of(topics), topics)
         return all(found.get(partition, 0) >= end for partition, end in ends(broker, topics.input).items())
 
     eventually(caught_up, f"everything is committed\n{worker.log()}", seconds, every=0.1)
+
+
+def _restart(worker: Worker | None) -> None:
+    """What an orchestrator does with a guard that has ended."""
+    if worker is not None and not worker.alive():
+        worker.start(wait=False)

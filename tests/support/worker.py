@@ -104,11 +104,6 @@ class Worker:
             )
         return self.until_ready() if wait else self
 
-    def restart_if_ended(self) -> None:
-        """What an orchestrator does with a guard that has ended: it starts another one."""
-        if not self.alive():
-            self.start()
-
     def until_ready(self, seconds: float = READY_SECONDS) -> Self:
         """Waits for readiness; fails with the log when the process ends instead."""
         eventually(lambda: self.alive() is False or self.ready(), f"a guard that is ready\n{self.log()}", seconds, 0.1)
