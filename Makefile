@@ -16,7 +16,7 @@ READY := .setup/ready-$(RUNTIME)
 # One worker a core, each with one thread: networks this small gain nothing from more, and lose much when they share.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: help setup demo test test-all lint bench experiments schemas lock browser kafka prometheus kustomize asyncapi sbom clean
+.PHONY: help setup demo test test-all lint bench bench-kafka experiments schemas lock browser kafka prometheus kustomize asyncapi sbom clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 22
@@ -53,6 +53,9 @@ lint: $(READY) ## Formatting, ruff, mypy --strict, Dockerfile
 
 bench: $(READY) ## Ratios and timings, written to results/
 	$(BIN)/python -m tests.bench
+
+bench-kafka: $(READY) kafka ## What the stream costs against others, on a real broker (20 minutes; leave the machine alone)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.kafka
 
 experiments: $(READY) ## Detection and false-quarantine figures, written to results/
 	$(BIN)/depois experiment run all

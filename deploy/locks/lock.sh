@@ -10,6 +10,7 @@ compile() {
 }
 rm -f deploy/locks/*-[cg]pu.txt
 compile uv.txt deploy/locks/uv.in
+compile quix.txt deploy/locks/quix.in
 for runtime in cpu gpu; do
   config=(--no-config); [ $runtime = cpu ] && config=(--config-file deploy/locks/cpu.toml)
   compile guard-$runtime.txt "${config[@]}" pyproject.toml --extra $runtime

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal
 
 import numpy as np
 import onnxruntime as ort
@@ -34,26 +33,12 @@ def score_arrays(session: ort.InferenceSession, x_path: str, y_path: str) -> Non
 
 
 def score_rows(session: ort.InferenceSession, path: str) -> None:
-    import msgspec
+    from tests.bench.scorer import read_rows
 
-    numbers = [(f"measure_{index}", float) for index in range(10)]
-    categories = [
-        ("region", Literal["north", "east", "south", "west"]),
-        ("device", Literal["phone", "tablet", "desktop"]),
-    ]
-    features = msgspec.defstruct("Features", [*numbers, *categories], gc=False)
-    record = msgspec.defstruct("Record", [("source", str), ("label", str), ("features", features)], gc=False)
-    decode = msgspec.json.Decoder(record).decode
-    regions, devices = ({name: index for index, name in enumerate(kind.__args__)} for _, kind in categories)
-    labels = {"low": 0, "middle": 1, "high": 2}
-    to_tuple = msgspec.structs.astuple
     with open(path, "rb") as file:  # noqa: PTH123
         while lines := file.readlines(1 << 17):
             for first in range(0, len(lines), _BATCH_ROWS):
-                records = [decode(line) for line in lines[first : first + _BATCH_ROWS]]
-                rows = [to_tuple(record.features) for record in records]
-                x = np.array([(*row[:10], regions[row[10]], devices[row[11]]) for row in rows], np.float64)
-                y = np.array([labels[record.label] for record in records], np.int64)
+                x, y = read_rows(lines[first : first + _BATCH_ROWS])
                 session.run(["scores", "suggestion"], {"x": x, "y": y})
 
 

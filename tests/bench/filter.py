@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from importlib.metadata import version
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ import numpy as np
 
 from guard.sample import encode_samples
 from guard.spec import InputSpec
+from tests.bench.machine import machine, versions
 from tests.bench.models import IMAGES, TABLE, image_samples, train
 from tests.support.bundles import draw_samples
 
@@ -47,8 +45,8 @@ def measure(*, images: int, rows: int, long: int, runs: int) -> dict[str, Any]:
         work = Path(folder)
         return {
             "command": "python -m tests.bench.filter",
-            "machine": _machine(),
-            "versions": {name: version(name) for name in ("onnxruntime", "numpy", "msgspec", "pydantic")},
+            "machine": machine(),
+            "versions": versions(("onnxruntime", "numpy", "msgspec", "pydantic")),
             "runs": runs,
             "bundles": "trained on 2000 samples, preset fast, all members; one thread",
             "images": _images(work, images, runs),
@@ -166,15 +164,6 @@ def _write(path: Path, spec: InputSpec, x: Any, y: Any) -> Path:
 
 def _median(values: Sequence[float]) -> float:
     return statistics.median(values)
-
-
-def _machine() -> dict[str, Any]:
-    return {"cpu": _cpu_model(), "cores": os.cpu_count(), "python": platform.python_version()}
-
-
-def _cpu_model() -> str:
-    lines: Iterator[str] = (line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line)
-    return next((line.partition(":")[2].strip() for line in islice(lines, 1)), platform.processor())
 
 
 if __name__ == "__main__":

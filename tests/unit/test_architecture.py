@@ -122,7 +122,11 @@ def test_no_module_is_named_after_nothing() -> None:
     assert [path for path in SOURCES if path.stem in vague] == []
 
 
-@pytest.mark.parametrize("lock", sorted((ROOT / "deploy/locks").glob("*-?pu.txt")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "lock",
+    sorted([*(ROOT / "deploy/locks").glob("*-?pu.txt"), ROOT / "deploy/locks/quix.txt"]),
+    ids=lambda path: path.name,
+)
 def test_locks_pin_every_package_by_hash_and_hold_no_address(lock: Path) -> None:
     text = lock.read_text()
     assert "://" not in text
@@ -130,6 +134,12 @@ def test_locks_pin_every_package_by_hash_and_hold_no_address(lock: Path) -> None
     entries = re.findall(r"^[a-z0-9][^\n]*(?:\n    [^\n]*)*", text, flags=re.MULTILINE)
     assert len(entries) > 10
     assert [entry for entry in entries if "==" not in entry or "--hash=sha256:" not in entry] == []
+
+
+def test_what_is_compared_with_the_guard_runs_the_guards_versions() -> None:
+    ours = (ROOT / "deploy/locks/guard-cpu.txt").read_text()
+    for line in (ROOT / "deploy/locks/quix.in").read_text().splitlines():
+        assert "==" not in line or f"\n{line} " in ours, line
 
 
 def test_guard_locks_hold_no_torch() -> None:
