@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: every benchmark, each into its own file of `results/`."""
+"""`python -m tests.bench`: benchmarks, each into its own file of `results/`. The stream's: `make bench-kafka`."""
 
 from __future__ import annotations
 
