@@ -19,4 +19,4 @@ def test_the_benchmark_of_the_stream_at_its_smallest() -> None:
     assert found.keys() >= set(PARTS)
     lost = [row for row in found["figures"] if "lost" in row["what"]]
     assert [row["found"] for row in lost] == [0, 0]
-    assert len(found["figures"]) >= 25
+    assert len(found["figures"]) >= 21  # without Quix Streams
