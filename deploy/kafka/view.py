@@ -13,12 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.kafka.crowd import Phase
-from guard.rejection import shown
 from training.demo.scenario import HONEST, Entry
 
 __all__ = ["View"]
 
 _LAST = 6
+_SAID = ("reason", "score", "member", "suggested-label")
 _SINKS = ("clean", "quarantine", "dead letter")
 
 
@@ -115,8 +115,8 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _held(headers: dict[str, bytes], entry: Entry) -> Text:
-    said = {name: (headers.get(f"guard-{name}") or b"").decode() for name in ("reason", "score", "member")}
-    suggestion = (headers.get("guard-suggested-label") or b"").decode()
-    right = entry.kind != HONEST
-    told = f"{entry.source}: {shown(said['reason'])} by {said['member'] or '–'}, p = {said['score'] or '–'}"
-    return Text(f"{told}, speaks for {shown(suggestion)} ({entry.kind})", style="" if right else "yellow")
+    said = {name: headers.get(f"guard-{name}", b"").decode() for name in _SAID}
+    chance = f", p = {float(said['score']):.2g}" if said["score"] else ""
+    speaks = f", speaks for {said['suggested-label']}" if said["suggested-label"] else ""
+    told = f"{entry.source}: {said['reason']} {said['member']}{chance}{speaks} ({entry.kind})"
+    return Text(told, style="yellow" if entry.kind == HONEST else "")
