@@ -124,6 +124,20 @@ class ListConsumer(driver.Consumer):
         self._judged[message.tp] = message.offset + 1
         return super().ack(message)
 
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Finishes the list in work and commits, before the partitions are given away.
+
+        Stock Faust first forgets what was acknowledged and then has nothing to commit: at each rebalance of the group,
+        every member would judge again what it did since the last commit.
+        """
+        if not self.app.should_stop and self.assignment():
+            self.stop_flow()
+            self.app.flow_control.suspend()
+            self.app.flow_control.clear()
+            await self.wait_empty()
+            await self.commit()  # a commit that is asked for while another one is on its way is none
+        await super().on_partitions_revoked(revoked)
+
     async def perform_seek(self) -> None:
         """Back to the committed offsets. What was fetched and not acknowledged will be fetched again."""
         await super().perform_seek()
