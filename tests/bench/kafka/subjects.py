@@ -117,7 +117,10 @@ def _part(settings: GuardSettings) -> Part:
 
 
 def _run_transport(part: Part) -> None:
-    faust.Worker(_TransportOnly(part.settings), loglevel="ERROR", quiet=True).execute_from_commandline()
+    # No bundle serves here; after ten seconds the guard would look for a new one.
+    still = part.settings.model.model_copy(update={"reload_seconds": 0})
+    settings = part.settings.model_copy(update={"model": still})
+    faust.Worker(_TransportOnly(settings), loglevel="ERROR", quiet=True).execute_from_commandline()
 
 
 def _run_faust(part: Part, judge: Callable[[Any, Any, Scorer], Any]) -> None:
