@@ -5,7 +5,8 @@
 # Both run as user 10001 on a read-only root:
 #   docker run --rm --read-only --tmpfs /tmp -v "$PWD/bundle:/bundle:ro" -v "$PWD/data:/data" depois-guard:guard \
 #     filter /data/samples.jsonl --bundle /bundle --out /data/judged
-# The version under which the stream was tested on a live broker.
+
+# The Python under which the stream was tested on a live broker.
 ARG PYTHON=3.11-slim-bookworm
 ARG RUNTIME=cpu
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.conformal import Band, SmoothRanks, band, left_out_surprise, rank_at, rows_needed, smooth_ranks
+from guard.conformal import Band, SmoothRanks, band, left_out_surprise, rows_needed, smooth_ranks
 from guard.errors import BundleRefused, WrongUse
 from guard.manifest import SMALLEST_ALPHA, Alpha
 from guard.npz import ArrayKind, pack_arrays, unpack_arrays
@@ -112,8 +112,8 @@ class Fusion:
     """Min-p fusion of the members, re-calibrated at one α.
 
     The statistic of a sample is S = max_k (−log p̃_k(s_k) + log w_k), p̃_k the smooth p-value of member k. Its p-value is
-    the rank of S among the S_i of the calibration rows of the same group, each from p̃_k of the other rows; a group is
-    one class with at least 3/α rows, or all other classes together. Where a group has too few rows for α the tail of
+    that of S among the S_i of the calibration rows of the same group, each from p̃_k of the other rows; a group is one
+    class with at least 3/α rows, or all other classes together. Where a group has too few rows for α the tail of
     its S_i is extrapolated.
 
     Differs from the paper: Tippett's minimum of p-values ties at 1/(n + 1), so K members would hold K/(n + 1) of the
@@ -230,7 +230,7 @@ def _loudness(members: tuple[SmoothRanks, ...], log_weights: Floats, scores: Flo
 
 
 def _p_in_group(ranks: SmoothRanks, statistic: Floats, alpha: float) -> Floats:
-    if rank_at(alpha, len(ranks.ordered)) >= 1:
+    if len(ranks.ordered) >= rows_needed(alpha):
         return ranks.p_values(statistic)
     return np.clip(np.exp(-ranks.surprise(statistic)), _SMALLEST_P, 1.0)
 

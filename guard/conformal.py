@@ -18,7 +18,6 @@ __all__ = [
     "band",
     "draw_rates",
     "left_out_surprise",
-    "rank_at",
     "rows_needed",
     "smooth_ranks",
 ]
@@ -33,45 +32,41 @@ _LEAST_SCALE = float(np.finfo(np.float64).tiny)
 _SEED = 20_210
 
 
-def rank_at(alpha: float, n: int) -> int:
-    """The largest k with k / (n + 1) ≤ α: a sample is held when fewer than k calibration scores reach its own."""
-    k = int(alpha * (n + 1))
-    return k + 1 if (k + 1) / (n + 1) <= alpha else k
-
-
 def rows_needed(alpha: float) -> int:
-    """Calibration rows from which α is guaranteed: ⌈1/α⌉ − 1, the smallest n whose least p-value reaches α."""
+    """Calibration rows from which α in (0, 1) is guaranteed: the smallest n whose least p-value 1/(n + 1) reaches α."""
     n = math.ceil(1 / alpha) - 1
-    return n - 1 if rank_at(alpha, n - 1) >= 1 else n
+    return n - 1 if 1 / n <= alpha else n
 
 
 @dataclass(frozen=True)
 class SmoothRanks:
     """Calibration scores whose p-value goes on falling beyond the largest of them.
 
-    `ordered`: (n,) ascending; `p_at`: (n,) p-value at each of them; `surprise_at`: (n + 1,), −log p where r scores lie
-    below; the tail begins above `start`, where −log p is `surprise_at_start`, and falls with `scale` (infinite where
-    ties leave nothing above `start`).
+    `ordered`: (n,) ascending; `inverse_p_at`: (n,) 1/p at each of them; `surprise_at`: (n + 1,), −log p where r scores
+    lie below; the tail begins above `start`, where −log p is `surprise_at_start`, and falls with `scale` (infinite
+    where ties leave nothing above `start`).
     """
 
     ordered: Floats
-    p_at: Floats
+    inverse_p_at: Floats
     surprise_at: Floats
     start: float
     surprise_at_start: float
     scale: float
 
     def p_values(self, scores: Floats) -> Floats:
-        """p-values of `scores` (m,), linear between the ranks: 1/(n + 1) from the largest score on, without the tail.
+        """p-values of `scores` (m,), with 1/p linear between the ranks; 1/(n + 1) from the largest score on.
 
-        At the j-th largest calibration score p = j/(n + 1), the share of exchangeable samples above it. So α is
-        used up between two ranks: the conformal p-value (1 + #{≥ s})/(n + 1) would round α (n + 1) = 1.9 down to 1.
-        Where the density of clean scores falls, their share with p ≤ α is at most α on average over calibrations; for
-        any density it lies between those of the two ranks. Tied scores keep the conformal p-value, which counts all.
+        At the j-th largest calibration score p = j/(n + 1), the share of exchangeable samples above it. A share w of
+        the way down to the next one, 1/p = (n + 1) ((1 − w)/j + w/(j + 1)). So α is used up between two ranks: the
+        conformal p-value (1 + #{≥ s})/(n + 1) would round α (n + 1) = 1.9 down to 1. For exponential tails, as that of
+        a surprise is, the share of clean samples with p ≤ α is α on average over calibrations: between two ranks it is
+        U^(1−w) U'^w with U/U' ~ Beta(j, 1) and E U' = (j + 1)/(n + 1). For any density it lies between those of the
+        two ranks. Tied scores keep the conformal p-value, which counts all.
         """
         n = len(self.ordered)
         conformal = (1 + n - np.searchsorted(self.ordered, scores, side="left")) / (n + 1)
-        return np.minimum(conformal, np.interp(scores, self.ordered, self.p_at, right=1 / (n + 1), left=1.0))
+        return np.minimum(conformal, 1 / np.interp(scores, self.ordered, self.inverse_p_at, right=n + 1.0, left=1.0))
 
     def surprise(self, scores: Floats) -> Floats:
         """−log p of `scores` (m,): of the conformal rank up to `start`, of the exponential tail above it."""
@@ -94,7 +89,9 @@ def smooth_ranks(calibration: Floats) -> SmoothRanks:
     excess = ordered[ordered > start] - start
     scale = max(float(excess.mean()), _LEAST_SCALE) if len(excess) else math.inf
     surprise_at = -np.log((1 + n - np.arange(n + 1)) / (n + 1))
-    return SmoothRanks(ordered, _p_at(ordered), surprise_at, start, -math.log((len(excess) + 1) / (n + 1)), scale)
+    return SmoothRanks(
+        ordered, _inverse_p_at(ordered), surprise_at, start, -math.log((len(excess) + 1) / (n + 1)), scale
+    )
 
 
 def left_out_surprise(calibration: Floats) -> Floats:
@@ -139,7 +136,7 @@ def band(alpha: float, sizes: Sequence[int]) -> Band:
     fitted scale; right for tails that are exponential. Quantiles are those of `draw_rates`, within 1 % of their value.
     """
     low, high = np.quantile(draw_rates(alpha, sizes), _BAND)
-    return Band(float(low), float(high), extrapolated=any(rank_at(alpha, n) < 1 for n in sizes))
+    return Band(float(low), float(high), extrapolated=min(sizes) < rows_needed(alpha))
 
 
 def draw_rates(alpha: float, sizes: Sequence[int]) -> Floats:
@@ -153,7 +150,7 @@ def draw_rates(alpha: float, sizes: Sequence[int]) -> Floats:
 
 
 def _draw_rates(alpha: float, n: int, rng: np.random.Generator) -> Floats:
-    if rank_at(alpha, n) >= 1:
+    if n >= rows_needed(alpha):
         return rng.beta(alpha * (n + 1), (1 - alpha) * (n + 1), _DRAWS)
     m = _rows_in_tail(n)
     if m == 0:
@@ -166,9 +163,9 @@ def _rows_in_tail(n: int) -> int:
     return n - math.ceil(_TAIL_FROM * n)
 
 
-def _p_at(ordered: Floats) -> Floats:
-    """(n,) p-value at each of the ascending scores: j/(n + 1) at the j-th largest, one rank more where scores tie."""
+def _inverse_p_at(ordered: Floats) -> Floats:
+    """(n,) 1/p at each of the ascending scores: p = j/(n + 1) at the j-th largest, one rank more where scores tie."""
     n = len(ordered)
     first, last = (np.searchsorted(ordered, ordered, side) for side in ("left", "right"))
     at_least = n - first
-    return np.asarray((at_least + (last - first > 1)) / (n + 1))
+    return np.asarray((n + 1) / (at_least + (last - first > 1)))

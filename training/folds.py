@@ -15,8 +15,8 @@ HOLD_OUT_FROM = {"image": 500, "table": 2000}
 """Rows from which two of the ten folds are set aside for calibration only.
 
 One set of models then scores calibration and stream alike, which makes the rate exact. Below it, models that learn from
-more rows, and average over folds, are calibrated by those of single folds: networks on images then hold .4 α of the
-clean samples, members of tables .7 α or more. 500 is where a fifth of the rows still guarantees α = 1 %.
+more rows, and average over folds, are calibrated by those of single folds, so fewer clean samples are held than α
+allows. 500 is where a fifth of the rows still guarantees α = 1 %.
 """
 _HELD_OUT_FOLDS = 2
 

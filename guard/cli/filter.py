@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from guard.errors import BundleRefused
+from guard.routing import Mode
 
 if TYPE_CHECKING:
     from guard.bundle import Bundle
@@ -34,9 +35,7 @@ def filter(  # noqa: A001 – the command's name
     alpha: Annotated[
         float | None, typer.Option(help="Share of clean samples that may be held; else the bundle's.")
     ] = None,
-    mode: Annotated[
-        Literal["enforce", "observe"], typer.Option(help="observe: pass held samples as clean and only tell.")
-    ] = "enforce",
+    mode: Annotated[Mode, typer.Option(help="observe: pass held samples as clean and only tell.")] = "enforce",
     boundary: Annotated[
         Literal["conformal", "zscore"] | None, typer.Option(help="zscore: the paper's μ − 1.96 σ of the mimic alone.")
     ] = None,

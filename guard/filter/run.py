@@ -24,9 +24,10 @@ from guard.filter.inputs import Samples, open_samples
 from guard.filter.reader import Piece, Reader, Window
 from guard.filter.sinks import CLEAN, QUARANTINE, REJECTED, VERDICTS, Sinks
 from guard.filter.stop import Stop, Stopped
-from guard.filter.summary import SUMMARY, Mode, Summary, library_versions
+from guard.filter.summary import SUMMARY, Summary, library_versions
 from guard.filter.tally import Tally
 from guard.filter.verdicts import VerdictWriter
+from guard.routing import ROUTES, Mode, Sink
 from guard.verdict import RejectReason, Status, Verdict
 
 __all__ = ["BATCH_RECORDS", "CHECKPOINT_SECONDS", "Task", "run_filter"]
@@ -37,11 +38,7 @@ BATCH_RECORDS = 2048
 CHECKPOINT_SECONDS = 5.0
 """Work that a kill can cost. An fsync of the outputs takes up to .1 s on a slow disk: 2 % of this."""
 
-_ROUTES: dict[Mode, dict[str, tuple[Status, ...]]] = {
-    "enforce": {CLEAN: (Status.CLEAN,), QUARANTINE: (Status.QUARANTINED,), REJECTED: (Status.MALFORMED,)},
-    "observe": {CLEAN: (Status.CLEAN, Status.QUARANTINED), QUARANTINE: (), REJECTED: (Status.MALFORMED,)},
-}
-"""Where records go, by verdict: each verdict of the model stands exactly once in each mode."""
+_FILES = {Sink.CLEAN: CLEAN, Sink.QUARANTINE: QUARANTINE, Sink.DEAD_LETTER: REJECTED}
 
 
 @dataclass(frozen=True)
@@ -132,10 +129,10 @@ class _Run:
     def _take_batch(self, records: Sequence[bytes]) -> None:
         # An empty record is a tombstone on a topic; an empty line is only a line without a sample.
         verdicts = self._bundle.judge([record or b" " for record in records])
-        statuses = [verdict.status for verdict in verdicts]
-        for name, homed in _ROUTES[self._task.mode].items():
-            lines = [record for record, status in zip(records, statuses, strict=True) if status in homed]
-            self._sinks[name].add_lines(lines)
+        routes = ROUTES[self._task.mode]
+        sinks = [routes[verdict.status] for verdict in verdicts]
+        for sink, name in _FILES.items():
+            self._sinks[name].add_lines([record for record, home in zip(records, sinks, strict=True) if home is sink])
         self._count(verdicts, sum(map(len, records)) + len(records))
 
     def _take_piece(self, piece: Piece) -> None:

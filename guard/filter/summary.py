@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from guard.filter.tally import GroupsState
 from guard.manifest import Alpha
+from guard.routing import Mode
 
-__all__ = ["SUMMARY", "Mode", "Summary", "library_versions"]
+__all__ = ["SUMMARY", "Summary", "library_versions"]
 
 SUMMARY = "summary.json"
-
-Mode = Literal["enforce", "observe"]
-"""`enforce` separates held samples; `observe` passes them with the clean ones and only tells."""
 
 _LIBRARIES = ("depois-guard", "onnxruntime", "onnxruntime-gpu", "numpy", "msgspec", "pydantic")
 

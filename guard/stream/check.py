@@ -21,7 +21,7 @@ from guard.stream.serving import open_bundle
 from guard.stream.settings import GuardSettings, HttpSettings
 from guard.stream.topics import DEFAULT_MESSAGE_BYTES, HEADER_ROOM, TopicFacts, topic_facts
 
-__all__ = ["Finding", "Level", "check", "check_brokers", "check_model", "check_port"]
+__all__ = ["BrokerCheck", "Facts", "Finding", "Level", "check", "check_brokers", "check_model", "check_port"]
 
 Level = Literal["ok", "warning", "error"]
 """`error`: the guard cannot run, or would lose or change records. `warning`: it runs, but not as may be meant."""
@@ -50,30 +50,48 @@ class Finding:
         return f"{self.what}. {self.advice}" if self.advice else f"{self.what}."
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What the guard must know of its cluster before it writes.
+
+    `cluster`: its id, with which origins begin; `record_bytes`: the smallest `max.message.bytes` of the outputs, for
+    one whose settings this user may not read Kafka's default.
+    """
+
+    cluster: str
+    record_bytes: int
+
+
+@dataclass(frozen=True)
+class BrokerCheck:
+    """What was found of the brokers; `facts` is None where the guard could not run."""
+
+    findings: tuple[Finding, ...]
+    facts: Facts | None
+
+
 def check(settings: GuardSettings) -> tuple[Finding, ...]:
     """All findings for a guard with these `settings`. Not to be called from a running event loop."""
-    return (*check_brokers(settings), *check_model(settings), *check_port(settings.http))
+    return (*check_brokers(settings).findings, *check_model(settings), *check_port(settings.http))
 
 
-def check_brokers(settings: GuardSettings) -> tuple[Finding, ...]:
+def check_brokers(settings: GuardSettings) -> BrokerCheck:
     """Brokers, credentials, topics, rights, group and clock. Not to be called from a running event loop."""
     from kafka.errors import KafkaError
 
     found: list[Finding] = []
+    facts = None
     try:
         words = connection(settings.kafka)
         found += _bootstrap(words)
         if not _failed(found):
             with open_admin(words) as admin:
-                for part in (_cluster(admin), _topics(admin, settings), _group(admin, settings)):
-                    found += part
-                    if _failed(found):
-                        break
+                facts = _ask(admin, settings, found)
     except (WrongUse, BrokersUnreachable) as error:
         found.append(_refusal(error))
     except KafkaError as error:
         found.append(Finding("error", f"the brokers refuse a question: {error}", "See what they log."))
-    return tuple(found)
+    return BrokerCheck(tuple(found), facts)
 
 
 def check_model(settings: GuardSettings) -> tuple[Finding, ...]:
@@ -157,20 +175,26 @@ def _sentence(advice: str) -> str:
     return f"{advice[:1].upper()}{advice[1:].rstrip('.')}{'' if advice.endswith('?') else '.'}"
 
 
-def _cluster(admin: Any) -> Iterator[Finding]:
-    if not admin.describe_cluster().get("cluster_id"):
-        yield Finding("error", "the cluster has no id, so records would have no origin", "Use Kafka 2.1 or later.")
-
-
-def _topics(admin: Any, settings: GuardSettings) -> Iterator[Finding]:
+def _ask(admin: Any, settings: GuardSettings, found: list[Finding]) -> Facts | None:
+    """Adds to `found`, up to the first part with an error: what comes after it would only repeat it."""
+    cluster = admin.describe_cluster().get("cluster_id")
+    if not cluster:
+        why = "the cluster has no id, so records would have no origin"
+        found.append(Finding("error", why, "Use Kafka 2.1 or later."))
+        return None
     names = settings.topics
-    facts = topic_facts(admin, [*names.input, *names.outputs])
-    found = [*_presence(facts, settings)]
-    yield from found
-    if _failed(found):
-        return
-    yield from _partitions(facts)
+    topics = topic_facts(admin, [*names.input, *names.outputs])
+    for part in (_presence(topics, settings), _topics(admin, topics, settings), _group(admin, settings)):
+        found += part
+        if _failed(found):
+            return None
+    return Facts(cluster, min(topics[name].max_message_bytes or DEFAULT_MESSAGE_BYTES for name in names.outputs))
+
+
+def _topics(admin: Any, facts: Mapping[str, TopicFacts], settings: GuardSettings) -> Iterator[Finding]:
+    names = settings.topics
     inputs = [facts[name] for name in names.input]
+    yield from _partitions(facts)
     for name in names.outputs:
         yield from _output(facts[name], inputs)
     for name in (names.quarantine, names.dead_letter):

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from guard.errors import GuardError
+from guard.routing import Sink
 from guard.stream.outgoing import Outgoing
-from guard.stream.routing import Sink
 
 __all__ = ["FAILURES", "Delivery", "DeliveryFailed"]
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 from guard.verdict import RejectReason, Status, Verdict
 
 __all__ = [
@@ -71,8 +73,23 @@ CONNECT_EXCEPTION = CONNECT + "exception.class.name"
 CONNECT_MESSAGE = CONNECT + "exception.message"
 
 _TRUSTED = ("guard-", CONNECT)
+_number = msgspec.json.Encoder().encode
+"""The shortest digits that read as the same finite number: as `repr`, which takes seven times as long."""
+
 _MESSAGE_BYTES = 1024
 """A detail that repeats a hostile key at full length would make headers larger than the record."""
+
+
+_IN_DECODER: list[Header] = [
+    (CONNECT_STAGE, b"VALUE_CONVERTER"),
+    (CONNECT_CLASS, b"guard.decode.Decoder"),
+    (CONNECT_EXCEPTION, b"guard.verdict.RejectReason"),
+]
+_IN_JUDGE: list[Header] = [
+    (CONNECT_STAGE, b"TRANSFORMATION"),
+    (CONNECT_CLASS, b"guard.judge.Judge"),
+    (CONNECT_EXCEPTION, b"guard.verdict.HoldReason"),
+]
 
 
 def strip_forged(headers: Sequence[Header]) -> tuple[list[Header], int]:
@@ -121,28 +138,33 @@ class BatchHeaders:
     """Writes the headers of the records of one batch. A clean record costs one formatted score and one offset."""
 
     def __init__(self, stamp: Stamp, topic: str, partition: int, same: list[Header]) -> None:
-        self._stamp = stamp
-        self._topic = topic
-        self._partition = partition
         self._same = same
         self._clean: list[Header] = [(VERDICT, Status.CLEAN.encode()), *same]
         self._prefix = f"{stamp.cluster}/{topic}/{partition}/".encode()
+        self._place: list[Header] = [
+            (CONNECT_TOPIC, topic.encode()),
+            (CONNECT_PARTITION, b"%d" % partition),
+            (CONNECT_CONNECTOR, _text(stamp.group)),
+            (CONNECT_TASK, _text(stamp.instance)),
+        ]
 
     def clean(self, offset: int, p_value: float) -> list[Header]:
         """Headers of a record that passes."""
-        return [*self._clean, (SCORE, repr(p_value).encode()), (ORIGIN, b"%b%d" % (self._prefix, offset))]
+        return [*self._clean, (SCORE, _number(p_value)), (ORIGIN, b"%b%d" % (self._prefix, offset))]
 
     def marked(self, offset: int, verdict: Verdict) -> list[Header]:
         """Headers of any verdict, with its reason, score, member and suggestion where it has them."""
-        told = {
-            REASON: verdict.reason,
-            SCORE: verdict.p_value,
-            MEMBER: verdict.member,
-            SUGGESTED_LABEL: verdict.suggested_label,
-        }
         headers: list[Header] = [(VERDICT, verdict.status.encode()), *self._same]
-        headers += [(name, _value(value)) for name, value in told.items() if value is not None]
-        return [*headers, (ORIGIN, b"%b%d" % (self._prefix, offset))]
+        if verdict.reason is not None:
+            headers.append((REASON, verdict.reason.encode()))
+        if verdict.p_value is not None:
+            headers.append((SCORE, _number(verdict.p_value)))
+        if verdict.member is not None:
+            headers.append((MEMBER, _text(verdict.member)))
+        if (label := verdict.suggested_label) is not None:
+            headers.append((SUGGESTED_LABEL, _text(label) if isinstance(label, str) else _number(label)))
+        headers.append((ORIGIN, b"%b%d" % (self._prefix, offset)))
+        return headers
 
     def refused(self, offset: int, verdict: Verdict) -> list[Header]:
         """Headers on quarantine and dead letter: `marked`, and Kafka Connect's names for the same."""
@@ -153,19 +175,13 @@ class BatchHeaders:
         return [*self.refused(offset, verdict), (VALUE_SHA256, value_sha256.encode())]
 
     def _connect(self, offset: int, verdict: Verdict) -> list[Header]:
-        malformed = isinstance(verdict.reason, RejectReason)
-        told: dict[str, str | int] = {
-            CONNECT_TOPIC: self._topic,
-            CONNECT_PARTITION: self._partition,
-            CONNECT_OFFSET: offset,
-            CONNECT_CONNECTOR: self._stamp.group,
-            CONNECT_TASK: self._stamp.instance,
-            CONNECT_STAGE: "VALUE_CONVERTER" if malformed else "TRANSFORMATION",
-            CONNECT_CLASS: "guard.decode.Decoder" if malformed else "guard.judge.Judge",
-            CONNECT_EXCEPTION: f"guard.verdict.{type(verdict.reason).__name__}",
-            CONNECT_MESSAGE: _message(verdict),
-        }
-        return [(name, _value(value)) for name, value in told.items()]
+        where = _IN_DECODER if isinstance(verdict.reason, RejectReason) else _IN_JUDGE
+        return [
+            *self._place,
+            (CONNECT_OFFSET, b"%d" % offset),
+            *where,
+            (CONNECT_MESSAGE, _text(_message(verdict))),
+        ]
 
 
 def _message(verdict: Verdict) -> str:
@@ -173,12 +189,8 @@ def _message(verdict: Verdict) -> str:
     return ": ".join(part for part in said if part)
 
 
-def _number(value: float) -> bytes:
-    return repr(value).encode()
-
-
-def _value(value: str | float) -> bytes:
-    if not isinstance(value, str):
-        return _number(value)
+def _text(value: str) -> bytes:
+    if value.isascii():
+        return value[:_MESSAGE_BYTES].encode()
     # A lone surrogate of a hostile key has no UTF-8, and a cut must not end within a character.
     return value.encode("utf-8", "replace")[:_MESSAGE_BYTES].decode("utf-8", "ignore").encode()

@@ -16,11 +16,10 @@ from typing import Literal, get_args
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 
-from guard.filter.summary import Mode
+from guard.routing import Mode, Sink
 from guard.stream.delivery import FAILURES
 from guard.stream.histogram import BulkHistogram
 from guard.stream.offenders import Offenders
-from guard.stream.routing import Sink
 from guard.verdict import HoldReason, RejectReason, Status, Verdict
 
 __all__ = ["OTHER_LABEL", "ModelCard", "Role", "Stage", "StreamMetrics"]

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from guard.routing import Sink
 from guard.stream.expansion import EXPANDED_BYTES, Unopened
 from guard.stream.headers import BatchHeaders, Header, strip_forged
-from guard.stream.routing import Sink
 from guard.stream.topics import HEADER_ROOM
 from guard.verdict import RejectReason, Status, Verdict
 
@@ -79,7 +79,7 @@ def prepare(
     for position, (record, verdict) in enumerate(zip(records, verdicts, strict=True)):
         key, value, p_value = record.key, record.value, verdict.p_value
         plain = verdict.status is clean and not record.headers
-        if plain and p_value is not None and len(key or b"") + len(value or b"") < room:
+        if plain and p_value is not None and len(value) + (0 if key is None else len(key)) < room:
             # Nearly all records: nothing to strip, nothing to measure, two headers to format.
             add(Outgoing(record.timestamp, key, value, write_clean(record.offset, p_value)))
         else:

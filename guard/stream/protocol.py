@@ -23,12 +23,11 @@ import structlog
 
 from guard.bundle import Bundle
 from guard.errors import GuardError
-from guard.filter.summary import Mode
+from guard.routing import ROUTES, Mode
 from guard.stream.delivery import Delivery, DeliveryFailed
 from guard.stream.headers import GuardHeaders, Stamp
 from guard.stream.metrics import Stage, StreamMetrics
 from guard.stream.outgoing import Limits, Prepared, prepare
-from guard.stream.routing import ROUTES
 from guard.stream.serving import Serving
 from guard.verdict import HoldReason, Status, Verdict
 

@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from guard.calibration import BoundaryRule
 from guard.errors import WrongUse
+from guard.routing import Mode
 from guard.runtime import Device
 
 __all__ = [
@@ -184,7 +185,7 @@ class ModelSettings(_Section):
 class JudgingSettings(_Section):
     """How records are judged and passed on, and after how long the guard gives up and ends."""
 
-    mode: Literal["enforce", "observe"] = Field("enforce", examples=['"enforce"'])
+    mode: Mode = Field("enforce", examples=['"enforce"'])
     batch_records: int = Field(2000, ge=1, le=100_000, examples=["2000"])
     delivery_timeout_seconds: _Seconds = Field(30.0, examples=["30"])
     commit_milliseconds: int = Field(100, ge=0, le=60_000, examples=["100"])

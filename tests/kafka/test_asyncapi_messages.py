@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from deploy.kafka.launcher import Broker
+from guard.routing import Mode
 from guard.schemas import ASYNCAPI
 from guard.stream import headers
 from tests.support.bundles import make_bundle
@@ -35,7 +36,7 @@ def written(
     request: pytest.FixtureRequest, broker: Broker, tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, list[Record]]:
     """What a guard wrote into each of its outputs for a crowd of all kinds."""
-    mode: Literal["enforce", "observe"] = request.param
+    mode: Mode = request.param
     folder = tmp_path_factory.mktemp(mode)
     topics = make_topics(broker, output_settings={"max.message.bytes": str(ROOM)}, input_settings={})
     crowd = [*messages(2000, 3), Message(b'{"source":"' + b"a" * ROOM + b'"}')]

@@ -33,7 +33,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def findings(bootstrap: str, topics: Topics, bundle: Path = Path("bundle"), **sections: Any) -> tuple[Finding, ...]:
     began = time.monotonic()
-    found = check_brokers(GuardSettings(**settings(bootstrap, topics, bundle, **sections)))
+    found = check_brokers(GuardSettings(**settings(bootstrap, topics, bundle, **sections))).findings
     assert time.monotonic() - began < BOUND_SECONDS
     return found
 

@@ -7,9 +7,9 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from guard.routing import Sink
 from guard.stream.delivery import Delivery, DeliveryFailed
 from guard.stream.outgoing import Outgoing
-from guard.stream.routing import Sink
 
 TOPICS = {Sink.CLEAN: "clean", Sink.QUARANTINE: "held", Sink.DEAD_LETTER: "dead"}
 

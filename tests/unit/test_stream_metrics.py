@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from guard.routing import Sink
 from guard.stream.histogram import BulkHistogram
 from guard.stream.metrics import ModelCard, StreamMetrics
 from guard.stream.offenders import WINDOW_SECONDS, Offenders
-from guard.stream.routing import Sink
 from guard.verdict import HoldReason, RejectReason, Status, Verdict
 
 CARD = ModelCard("fruit", "3", "ab" * 32, 0.01, ("mimic", "knn"), ("apple", 7))

@@ -8,9 +8,9 @@ import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import ConsumerRecord
 
+from guard.routing import ROUTES, Sink
 from guard.stream.headers import GuardHeaders, Stamp
 from guard.stream.outgoing import Limits, Prepared, prepare
-from guard.stream.routing import ROUTES, Sink
 from guard.verdict import HoldReason, RejectReason, Status, Verdict
 
 STAMP = Stamp("fruit:7", "ab" * 32, 0.01, "cluster-1", "guards", "guard-0")

@@ -10,11 +10,11 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 
 from guard.bundle import Bundle, load_bundle
+from guard.routing import Sink
 from guard.stream.delivery import Delivery, DeliveryFailed
 from guard.stream.metrics import StreamMetrics
 from guard.stream.outgoing import Limits, Outgoing
 from guard.stream.protocol import Identity, Protocol, ScoringHung
-from guard.stream.routing import Sink
 from guard.stream.serving import Serving
 from guard.stream.settings import ModelSettings
 from guard.verdict import Verdict

@@ -1,17 +1,20 @@
-"""Where a record goes: a pure table from verdict and mode to one of the three outputs."""
+"""Where a record goes: a pure table from mode and verdict to one of three outputs, topics or files."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
-from guard.filter.summary import Mode
 from guard.verdict import Status
 
-__all__ = ["ROUTES", "Sink"]
+__all__ = ["ROUTES", "Mode", "Sink"]
+
+Mode = Literal["enforce", "observe"]
+"""`enforce` separates held samples; `observe` passes them with the clean ones and only tells."""
 
 
 class Sink(StrEnum):
-    """An output topic, by what it is for."""
+    """An output, by what it is for."""
 
     CLEAN = "clean"
     QUARANTINE = "quarantine"

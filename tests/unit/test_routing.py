@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from guard.stream.routing import ROUTES, Sink
+from guard.routing import ROUTES, Sink
 from guard.verdict import Status
 
 MODELS_VERDICTS = {Status.CLEAN, Status.QUARANTINED, Status.MALFORMED}
