@@ -112,9 +112,10 @@ class Fusion:
     """Min-p fusion of the members, re-calibrated at one α.
 
     The statistic of a sample is S = max_k (−log p̃_k(s_k) + log w_k), p̃_k the smooth p-value of member k. Its p-value is
-    that of S among the S_i of the calibration rows of the same group, each from p̃_k of the other rows; a group is one
-    class with at least 3/α rows, or all other classes together. Where a group has too few rows for α the tail of
-    its S_i is extrapolated.
+    that of S among the S_i of the calibration rows of the same group; a group is one class with at least 3/α rows, or
+    all other classes together. S_i comes from p̃_k of the other rows; but against the same member's voice from p̃_k of
+    all rows, which compares score with score. So each member has a list of S_i of its own, and the least of its
+    p-values counts. Where a group has too few rows for α the tail of its S_i is extrapolated.
 
     Differs from the paper: Tippett's minimum of p-values ties at 1/(n + 1), so K members would hold K/(n + 1) of the
     clean samples; the smooth tail keeps apart what lies beyond the largest calibration score.
@@ -125,7 +126,7 @@ class Fusion:
     members: tuple[SmoothRanks, ...]
     log_weights: Floats
     group_of: NDArray[np.int64]
-    groups: tuple[SmoothRanks, ...]
+    groups: tuple[tuple[SmoothRanks, ...], ...]
     mimic: int
     critic_below: float
 
@@ -134,13 +135,12 @@ class Fusion:
         scored = np.isfinite(scores).all(axis=1)
         finite = np.where(scored[:, None], scores, 0.0).astype(np.float64)
         loudness = _loudness(self.members, self.log_weights, finite)
-        p = np.where(scored, self._fused_p(loudness.max(axis=1), labels), np.nan)
+        fired = loudness.argmax(axis=1)
+        p = np.where(scored, self._fused_p(loudness, labels), np.nan)
         if self.rule == "zscore":
             held = -finite[:, self.mimic] < self.critic_below
-            fired = np.full(len(scores), self.mimic, dtype=np.int64)
-        else:
-            held, fired = p <= self.alpha, loudness.argmax(axis=1)
-        return Judged(p, held | ~scored, fired, scored)
+            return Judged(p, held | ~scored, np.full_like(fired, self.mimic), scored)
+        return Judged(p, (p <= self.alpha) | ~scored, fired, scored)
 
     def member_p_values(self, scores: NDArray[np.floating[Any]]) -> Floats:
         """(m, K) smooth p-value of each member alone; NaN where a score is not finite."""
@@ -151,14 +151,19 @@ class Fusion:
         return np.where(np.isfinite(scores), np.clip(np.stack(columns, axis=1), _SMALLEST_P, 1.0), np.nan)
 
     @property
+    def group_sizes(self) -> list[int]:
+        """Calibration rows in each group."""
+        return [len(by_member[0].ordered) for by_member in self.groups]
+
+    @property
     def rows(self) -> int:
         """Calibration rows in all groups together."""
-        return sum(len(group.ordered) for group in self.groups)
+        return sum(self.group_sizes)
 
     @property
     def band(self) -> Band:
         """What α can be held to with these calibration rows, in these groups."""
-        return band(self.alpha, [len(group.ordered) for group in self.groups])
+        return band(self.alpha, self.group_sizes)
 
     @property
     def card(self) -> Alpha:
@@ -171,14 +176,13 @@ class Fusion:
             calibration_rows=self.rows,
         )
 
-    def _fused_p(self, statistic: Floats, labels: NDArray[np.int64]) -> Floats:
+    def _fused_p(self, loudness: Floats, labels: NDArray[np.int64]) -> Floats:
         group = self.group_of[np.minimum(labels, len(self.group_of) - 1)]
-        if len(self.groups) == 1:
-            return _p_in_group(self.groups[0], statistic, self.alpha)
-        p = np.empty(len(statistic))
-        for index, ranks in enumerate(self.groups):
+        p = np.empty(len(loudness))
+        for index, by_member in enumerate(self.groups):
             chosen = group == index
-            p[chosen] = _p_in_group(ranks, statistic[chosen], self.alpha)
+            voices = zip(by_member, loudness[chosen].T, strict=True)
+            p[chosen] = np.min([_p_in_group(ranks, voice, self.alpha) for ranks, voice in voices], axis=0)
         return p
 
 
@@ -197,8 +201,7 @@ def fuse(
         raise WrongUse("boundary zscore needs the member 'mimic', which this bundle has not; use boundary conformal")
     members = tuple(smooth_ranks(column) for column in calibration.scores.T)
     log_weights = np.log(calibration.weights)
-    left_out = np.stack([left_out_surprise(column) for column in calibration.scores.T], axis=1)
-    statistic = (left_out + log_weights).max(axis=1)
+    statistic = _statistic(calibration.scores, members, log_weights)
     group_of = _groups(calibration.labels, checked_alpha(alpha))
     rows = group_of[calibration.labels]
     mean, spread, z = calibration.boundary
@@ -208,7 +211,9 @@ def fuse(
         members=members,
         log_weights=log_weights,
         group_of=group_of,
-        groups=tuple(smooth_ranks(statistic[rows == group]) for group in range(rows.max() + 1)),
+        groups=tuple(
+            tuple(smooth_ranks(column) for column in statistic[rows == group].T) for group in range(rows.max() + 1)
+        ),
         mimic=-1 if mimic is None else mimic,
         critic_below=float(mean + z * spread),
     )
@@ -227,6 +232,18 @@ def _loudness(members: tuple[SmoothRanks, ...], log_weights: Floats, scores: Flo
     """(m, K) weighted surprise of each member."""
     columns = [member.surprise(column) for member, column in zip(members, scores.T, strict=True)]
     return np.stack(columns, axis=1) + log_weights
+
+
+def _statistic(scores: Floats, members: tuple[SmoothRanks, ...], log_weights: Floats) -> Floats:
+    """(n, K) the statistic of each calibration row, as it stands against a sample whose loudest member is k.
+
+    A row that takes part in its own tail looks less extreme than a sample does, and one that is left out from a tail of
+    its own member makes that tail lighter for itself, but not for the sample beside it.
+    """
+    inside = _loudness(members, log_weights, scores)
+    outside = np.stack([left_out_surprise(column) for column in scores.T], axis=1) + log_weights
+    loudest = outside.argmax(axis=1)[:, None] == np.arange(len(members))
+    return np.where(loudest, inside, outside.max(axis=1, keepdims=True))
 
 
 def _p_in_group(ranks: SmoothRanks, statistic: Floats, alpha: float) -> Floats:

@@ -98,7 +98,7 @@ def left_out_surprise(calibration: Floats) -> Floats:
     """(n,) −log p of every calibration row, as `smooth_ranks` of the other n − 1 rows gives it, in closed form.
 
     A row that took part in its own tail looks less extreme than a new sample does; a threshold from such rows would
-    hold up to 1.6 α of the clean samples with five members and n = 99. Left out it holds about .7 to 1 α.
+    hold up to 1.6 α of the clean samples with five members and n = 99.
     """
     ordered = np.sort(calibration)
     n = len(ordered)

@@ -47,29 +47,27 @@ def labels_like(scores: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("members", [1, 2, 5])
 @pytest.mark.parametrize("n", [99, 200, 400])
 def test_clean_samples_are_held_at_the_stated_rate(n: int, members: int) -> None:
-    """Mean over 100 calibrations, seeded: never above α by more than noise, and not below two thirds of it."""
+    """Mean over 200 calibrations, seeded: within a tenth of α and three standard errors."""
     rng = np.random.default_rng(n + members)
     rates = np.array(
         [
             held_share(fuse(calibrate(correlated(rng, n, members)), 0.02), correlated(rng, 1000, members))
-            for _ in range(100)
+            for _ in range(200)
         ]
     )
-    noise = 3 * rates.std() / len(rates) ** 0.5
-    assert 0.65 * 0.02 - noise < rates.mean() < 0.02 + noise
+    assert rates.mean() == pytest.approx(0.02, abs=0.1 * 0.02 + 3 * rates.std() / len(rates) ** 0.5)
 
 
 def test_fused_p_values_of_clean_samples_are_uniform() -> None:
-    """1500 splits, one new sample each; the leave-one-out tail may lift p a little, never lower it."""
+    """1500 splits, one new sample each."""
     rng = np.random.default_rng(21)
     p = np.empty(1500)
     for split in range(len(p)):
         rows = correlated(rng, 201, 3)
         fusion = fuse(calibrate(rows[1:], [1, 0.5, 0.5]), 0.05)
         p[split] = fusion.judge(rows[:1], np.zeros(1, np.int64)).p_values[0]
-    assert stats.kstest(p, "uniform").statistic < 0.05
-    assert stats.kstest(p, "uniform", alternative="greater").pvalue > 0.001
-    assert stats.kstest(p - 0.08, "uniform", alternative="greater").pvalue < 0.001
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+    assert stats.kstest(p - 0.05, "uniform").pvalue < 0.001
 
 
 def test_realised_rates_lie_in_the_printed_band() -> None:
@@ -94,12 +92,10 @@ def test_extrapolated_rates_lie_in_the_printed_band() -> None:
 
 
 @given(arrays(np.float64, (40, 1), elements=st.floats(-1e3, 1e3).map(lambda v: round(v, 2))))
-def test_one_member_gives_its_own_p_values_up_to_the_left_out_tail(scores: np.ndarray) -> None:
-    fusion = fuse(calibrate(scores), 0.3)
-    new = np.sort(scores, axis=0)[:31]
-    assert fusion.judge(new, labels_like(new)).p_values == pytest.approx(
-        smooth_ranks(scores[:, 0]).p_values(new[:, 0]), abs=2 / 41
-    )
+def test_one_member_gives_its_own_ranks(scores: np.ndarray) -> None:
+    """At each calibration score p = j/(n + 1), also in the tail: nothing but the order of scores counts."""
+    found = fuse(calibrate(scores), 0.3).judge(scores, labels_like(scores)).p_values
+    assert found == pytest.approx(smooth_ranks(scores[:, 0]).p_values(scores[:, 0]), abs=1e-9)
 
 
 def test_duplicated_members_change_nothing() -> None:
@@ -188,19 +184,19 @@ def test_large_classes_are_ranked_apart_and_small_ones_together() -> None:
         return rng.normal(size=(len(y), 1)) * scale[y][:, None]
 
     fusion = fuse(calibrate(draw(labels), labels=labels), 0.01)
-    assert sorted(len(group.ordered) for group in fusion.groups) == [120, 400, 400]
+    assert sorted(fusion.group_sizes) == [120, 400, 400]
     assert fusion.group_of[2] == fusion.group_of[3] == 0
     many = [fuse(calibrate(draw(labels), labels=labels), 0.01) for _ in range(60)]
     for label in (0, 1):
         y = np.full(2000, label)
-        assert np.mean([held_share(each, draw(y), y) for each in many]) == pytest.approx(0.009, abs=0.003)
+        assert np.mean([held_share(each, draw(y), y) for each in many]) == pytest.approx(0.01, abs=0.002)
 
 
 def test_a_pool_too_small_for_alpha_takes_in_the_smallest_class() -> None:
     labels = np.repeat([0, 1, 2], [500, 400, 20])
     scores = np.random.default_rng(16).normal(size=(920, 1))
     fusion = fuse(calibrate(scores, labels=labels), 0.01)
-    assert sorted(len(group.ordered) for group in fusion.groups) == [420, 500]
+    assert sorted(fusion.group_sizes) == [420, 500]
     assert not fusion.band.extrapolated
     assert fusion.judge(np.zeros((1, 1)), np.array([7])).held.tolist() == [False]
 

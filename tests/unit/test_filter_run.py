@@ -6,11 +6,13 @@ from collections import Counter
 import pytest
 
 from guard.bundle import load_bundle
+from guard.decode import record_limit
 from guard.errors import InputUnreadable, OutputFailed, WrongUse
-from guard.filter.inputs import Samples
+from guard.filter.inputs import Samples, open_samples
 from guard.filter.run import Task, run_filter
 from guard.filter.sinks import CLEAN, OUTPUTS, QUARANTINE, REJECTED, VERDICTS
 from guard.filter.stop import Stop, Stopped
+from guard.spec import ClassLabel, ImageInput, InputSpec
 from tests.support.bundles import TABLE, make_bundle
 from tests.support.streams import HOSTILE, make_stream
 
@@ -118,6 +120,15 @@ def test_a_line_that_no_memory_should_hold_is_rejected_whole(run):
     [line] = [json.loads(line) for line in outputs[VERDICTS] if b"too_large" in line]
     assert line["line"] == 2
     assert line["detail"].startswith(f"{len(giant)} bytes")
+
+
+def test_a_line_as_long_as_a_sample_of_the_specification_is_read_whole(tmp_path):
+    spec = InputSpec(input=ImageInput(height=1000, width=1000, channels=3), label=ClassLabel(values=(0, 1)))
+    samples = tmp_path / "samples.jsonl"
+    lines = [b"a" * (4_000_000), b"b" * record_limit(spec), b"c"]
+    samples.write_bytes(b"\n".join(lines))
+    windows = list(open_samples(Samples(str(samples)), spec, Stop()).windows(0))
+    assert [line for window in windows for line in window.records] == lines
 
 
 def test_the_summary_counts_by_source_and_label(run):

@@ -17,7 +17,9 @@ from torch import Tensor
 
 from tests.support.trusted import cancer, diabetes, digits, fitted, task, with_label
 from training.members import MEMBERS
+from training.members.gp import GP
 from training.members.member import Member
+from training.members.nll import NLL
 from training.members.out_of_fold import score_rows
 
 CASES = [
@@ -42,6 +44,14 @@ def test_names_are_unique_and_weights_lie_in_the_budget() -> None:
         weights = [member.weight(spec, rows) for member in MEMBERS if member.applies(spec, rows)]
         assert all(0 < weight <= 1 for weight in weights)
         assert max(weights) == 1
+
+
+def test_nll_gives_way_to_the_gaussian_process_where_that_applies() -> None:
+    spec = task("classes").spec
+    assert GP.applies(spec, 40)
+    assert not GP.applies(spec, 60_000)
+    assert NLL.weight(spec, 40) < 1 == NLL.weight(spec, 60_000)
+    assert NLL.weight(task("images").spec, 40) == 1
 
 
 def test_every_task_has_a_member_that_suggests_labels() -> None:

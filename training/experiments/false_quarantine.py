@@ -47,7 +47,7 @@ def _run(case: Case, seed: int, progress: Progress) -> Row:
 
 
 def _bands(trial: Trial, held: int, clean: int) -> Row:
-    card, sizes = trial.fusion.card, [len(group.ordered) for group in trial.fusion.groups]
+    card, sizes = trial.fusion.card, trial.fusion.group_sizes
     low, high = predictive_band(sizes, clean)
     return {
         "calibration_rows": card.calibration_rows,
