@@ -95,11 +95,12 @@ OPERATION = Page(
                     "percentunit",
                 ),
                 Panel(
-                    "Forged headers and stubs",
+                    "Forged headers, stubs and records missed",
                     "lines",
                     [
                         (f"sum(rate(guard_forged_headers_total{OF}[$__rate_interval]))", "forged headers"),
                         (f"sum(rate(guard_stub_records_total{OF}[$__rate_interval]))", "stubs"),
+                        (f"sum(rate(guard_missed_records_total{OF}[$__rate_interval]))", "missed"),
                     ],
                     "ops",
                 ),

@@ -201,6 +201,7 @@ class GuardApp(faust.App):
             lags = await asyncio.wait_for(consumer.lags(), _QUESTION_SECONDS)
         except Exception:  # noqa: BLE001 – whatever a client raises while brokers come and go, it has not told
             return await self._is_reachable()
+        self.metrics.missed(consumer.take_missed())
         for tp, records in lags.items():
             self.metrics.lag(tp.topic, tp.partition, records)
         return any(lags.values())

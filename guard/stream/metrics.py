@@ -114,6 +114,10 @@ class StreamMetrics:
         """Count records that no output could take, and for which a stub stands in the dead letters."""
         self._stubs.inc(count)
 
+    def missed(self, count: int) -> None:
+        """Count records that retention deleted before they could be read."""
+        self._missed.inc(count)
+
     def produce_error(self, sink: Sink, kind: str) -> None:
         """Count a delivery that failed; `kind` is one of `FAILURES`."""
         self._errors.labels(sink, kind if kind in FAILURES else "other").inc()
@@ -210,6 +214,9 @@ class StreamMetrics:
             "guard_forged_headers_total", "Headers stripped because a sender may not set them."
         )
         self._stubs = self._counter("guard_stub_records_total", "Records too large for any output, told by a stub.")
+        self._missed = self._counter(
+            "guard_missed_records_total", "Records that retention deleted before they could be judged."
+        )
         names = ["sink", "error"]
         self._errors = self._counter(
             "guard_produce_errors_total", "Deliveries that failed; each ends the process.", names

@@ -14,9 +14,11 @@ What must hold, and where it is kept:
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from time import monotonic
 from typing import Any, cast
 
 import faust
@@ -46,6 +48,7 @@ _INTERNALS: dict[type, tuple[str, ...]] = {
 }
 _STATE = ("_read_offset", "_acked", "_acked_index", "_committed_offset", "can_resume_flow", "suspend_flow")
 _READ_COMMITTED = "read_committed"
+_GAP_SECONDS = 1.0
 
 
 def assert_internals() -> None:
@@ -109,6 +112,8 @@ class ListConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._judged: dict[TP, int | None] = {}
         self._fetched: set[TP] = set()
+        self._missed = 0
+        self._asked: dict[TP, float] = {}
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         return _ReadCommitted(self, loop=self.loop, beacon=self.beacon)
@@ -158,6 +163,11 @@ class ListConsumer(driver.Consumer):
         if tp not in self._fetched and judged == self._read_offset[tp]:
             return await self.position(tp) or 0
         return judged or 0
+
+    def take_missed(self) -> int:
+        """How many records were found, since the last call, to have been deleted before they could be read."""
+        missed, self._missed = self._missed, 0
+        return missed
 
     def _new_offset(self, tp: TP) -> int | None:
         """The offset to commit. Lists are acknowledged in order, so all before the last one is delivered.
@@ -215,14 +225,37 @@ class ListConsumer(driver.Consumer):
         """False when a rebalance came in between: the list may or may not have reached the agent."""
         if self._is_over(generation):
             return False
-        start = self._read_offset[tp]
-        if start is not None and records[0].offset < start:
-            self._went_back(tp, start, records[0].offset)
+        start, first = self._read_offset[tp], records[0].offset
+        if start is not None and first < start:
+            self._went_back(tp, start, first)
+        elif start is not None and first > start:
+            await self._look_into_gap(tp, start, first)
         await self.wait_first(self.callback(_as_message(tp, records, generation)), self.suspend_flow.wait())
         if self._is_over(generation):
             return False
         self._read_offset[tp] = records[-1].offset + 1
         return True
+
+    async def _look_into_gap(self, tp: TP, expected: int, found: int) -> None:
+        """Nothing is amiss where offsets belong to transactions or were compacted: then the log begins before them.
+
+        A topic of small transactions has a gap in each list, so the brokers are asked once a second at most.
+        """
+        now = monotonic()
+        if now - self._asked.get(tp, -math.inf) < _GAP_SECONDS:
+            return
+        self._asked[tp] = now
+        try:
+            begins = (await self.earliest_offsets(tp))[tp]
+        except Exception as error:  # noqa: BLE001 – a question that fails, as in a rebalance, must not stop the stream
+            self.log.warning("%s/%s: where the log begins could not be asked: %r", tp.topic, tp.partition, error)
+            return
+        if (missed := min(begins, found) - expected) > 0:
+            self._missed += missed
+            self.log.error(
+                "%s/%s: retention deleted %s records, from offset %s on, before they could be judged",
+                *(tp.topic, tp.partition, missed, expected),
+            )
 
     def _went_back(self, tp: TP, expected: int, found: int) -> None:
         """Offsets below what was read come only of a topic that was made anew or cut short: judge and commit them.

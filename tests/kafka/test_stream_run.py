@@ -156,11 +156,7 @@ def test_only_committed_transactions_are_read_and_their_gaps_do_not_hold_back_th
 
 
 def test_a_log_that_ends_before_the_committed_offset_is_judged_from_its_start(stage: Stage) -> None:
-    crowd = messages(400, seed=8)
-    stage.send(crowd)
-    with stage.guard() as guard:
-        stage.until_committed(ends(crowd))
-        assert guard.stop()[0] == 0
+    crowd = judged_crowd(stage)
     admin = stage.broker.admin()
     admin.alter_group_offsets(stage.group, {TopicPartition(stage.topics.input, 0): OffsetAndMetadata(9000, "", None)})
     admin.close()
@@ -171,6 +167,33 @@ def test_a_log_that_ends_before_the_committed_offset_is_judged_from_its_start(st
     report = stage.sound()
     assert report.inputs == 500
     assert report.duplicates == 400
+
+
+def test_a_log_that_begins_behind_the_committed_offset_is_judged_from_its_start(stage: Stage) -> None:
+    """Retention took what nobody judged in time: the guard says what is missing and goes on with what is there."""
+    crowd = judged_crowd(stage)
+    late = messages(300, seed=13)
+    stage.send(late)
+    admin = stage.broker.admin()
+    admin.delete_records({TopicPartition(stage.topics.input, 0): len(crowd) + 200})
+    admin.close()
+    with stage.guard() as guard:
+        stage.until_committed(ends(crowd + late))
+        eventually(lambda: guard.total("guard_missed_records_total") == 200, "200 missed records told")
+        assert guard.stop()[0] == 0
+    found = {int(origin(one).rpartition("/")[2]) for name in stage.topics.sinks for one in stage.sink(name)}
+    assert found == {*range(len(crowd)), *range(len(crowd) + 200, len(crowd) + 300)}
+    assert "retention deleted 200 records, from offset 400 on" in guard.log()
+
+
+def judged_crowd(stage: Stage) -> list[Message]:
+    """400 records of partition 0, which a guard has judged and committed before it was stopped."""
+    crowd = messages(400, seed=8)
+    stage.send(crowd)
+    with stage.guard() as guard:
+        stage.until_committed(ends(crowd))
+        assert guard.stop()[0] == 0
+    return crowd
 
 
 def test_a_header_name_that_is_no_text_stops_nobody(stage: Stage) -> None:
