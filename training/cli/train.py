@@ -12,15 +12,14 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from guard.conformal import Band
-from guard.errors import WrongUse
 from guard.spec import Task
 from guard.terminal import printable
 from training.allowance import allowance
+from training.cli.data import open_data
 from training.presets import PresetName
 
 if TYPE_CHECKING:
     from training.job import TrainedBundle
-    from training.snapshot import Snapshot
 
 __all__ = ["train"]
 
@@ -57,7 +56,7 @@ def train(
     from training.job import train_bundle
     from training.progress import terminal_progress
 
-    snapshot = _snapshot(source, label, task, seed)
+    snapshot = open_data(source, label, task, seed)
     with terminal_progress() as progress:
         trained = train_bundle(
             snapshot,
@@ -76,21 +75,6 @@ def train(
         typer.echo(json.dumps(_as_json(trained), ensure_ascii=False))
     else:
         _print(trained)
-
-
-def _snapshot(source: Path, label: str | None, task: Task | None, seed: int) -> Snapshot:
-    """The snapshot in the folder `source`, or a new one from the data in it. Findings go to standard error."""
-    from training.create import create_snapshot
-    from training.snapshot import read_snapshot
-
-    if (source / "snapshot.json").exists():
-        if label is not None or task is not None:
-            raise WrongUse(f"{source} is a snapshot: its label and task are fixed; leave out --label and --task")
-        return read_snapshot(source)
-    created = create_snapshot(source, label, task, seed)
-    for finding in created.findings:
-        typer.echo(f"{finding.severity}: {printable(finding.message)}", err=True)
-    return created.snapshot
 
 
 def _as_json(trained: TrainedBundle) -> dict[str, Any]:
