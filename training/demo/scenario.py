@@ -9,8 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guard.sample import encode_samples
-from training.attacks import ATTACKS, Attack, AttackerRows
+from training.attacks import Attack, AttackerRows
 from training.attacks.attack import Inputs, Labels
+from training.attacks.confident_flip import CONFIDENT_FLIP
+from training.attacks.gradient_sign import GRADIENT_SIGN
+from training.attacks.random_flip import RANDOM_FLIP
+from training.attacks.statistical import STATISTICAL
 from training.datasets import Dataset, DatasetName, split_dataset
 from training.demo.junk import Expected, junk_records
 
@@ -22,6 +26,9 @@ JUNK = "junk"
 _HONEST = ("ada", "bo", "cleo")
 _ATTACKERS = ("mallory", "oscar", "trudy")
 _JUNK_SENDER = "zed"
+
+_ATTACKS = (RANDOM_FLIP, CONFIDENT_FLIP, GRADIENT_SIGN, STATISTICAL)
+"""Those that are quick, of different kinds, and at most three on one data set: each has a contributor to itself."""
 
 _POISONED_SHARE = 2 / 3
 """Of what an attacker sends; the rest is honest, as cover."""
@@ -83,14 +90,14 @@ class Scenario:
 
 
 def build_scenario(dataset: Dataset, rng: np.random.Generator) -> Scenario:
-    """Three honest contributors, one for each attack that applies to `dataset`, and one that sends junk.
+    """Three honest contributors, one for each attack of the demo that applies to `dataset`, and one that sends junk.
 
     Attackers hold rows outside the trusted set; two thirds of them they poison, the others they send as they are. Each
     row is sent once.
     """
     sizes = SIZES[dataset.name]
     split = split_dataset(dataset, sizes.trusted, rng)
-    attacks = tuple(attack for attack in ATTACKS if attack.applies(dataset.spec))
+    attacks = tuple(attack for attack in _ATTACKS if attack.applies(dataset.spec))
     entries: list[Entry] = []
     for name, rows in zip(_HONEST, _shares(split.clean_test[: sizes.honest], len(_HONEST), rng), strict=True):
         entries += _send(dataset, name, HONEST, dataset.x[rows], dataset.y[rows], dataset.y[rows], rng)
