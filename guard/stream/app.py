@@ -36,7 +36,7 @@ from guard.stream.security import Connection, connection
 from guard.stream.server import Health, StatusServer
 from guard.stream.serving import ReloadOutcome, Serving
 from guard.stream.settings import GuardSettings
-from guard.stream.transport import ListConsumer, ListSchema, ListTransport, assert_internals
+from guard.stream.transport import ListConsumer, ListSchema, ListTransport, NoTables, assert_internals
 from guard.stream.watchdog import Stalled, Watchdog
 
 __all__ = ["GuardApp", "GuardWorker"]
@@ -304,6 +304,7 @@ def _faust_settings(settings: GuardSettings, connection: Connection) -> Mapping[
         "value_serializer": "raw",
         "topic_allow_declare": False,
         "topic_disable_leader": True,
+        "TableManager": NoTables,
         "table_standby_replicas": 0,
         "agent_supervisor": mode.CrashingSupervisor,
         "web_enabled": False,

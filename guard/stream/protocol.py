@@ -7,6 +7,8 @@ letter, to the partition number that it came from. 6. Await every delivery, unde
 
 So a record is never acknowledged before all its copies are on disk, and what was produced and not committed when a
 process ends is produced again, with the same `guard-origin`: at least once, with a key to tell copies by.
+
+While the brokers confirm one list the next one is judged; it is produced when the one before it is acknowledged.
 """
 
 from __future__ import annotations
@@ -49,6 +51,16 @@ class Identity:
     instance: str
 
 
+@dataclass(frozen=True)
+class _Ready:
+    """One list, judged and not yet produced, with the seconds that it took so far."""
+
+    records: Sequence[Any]
+    prepared: Prepared
+    stages: dict[Stage, float]
+    inference_seconds: float
+
+
 class Protocol:
     """Steps 2 to 6 for one list after the other; `run` is all eight."""
 
@@ -75,40 +87,54 @@ class Protocol:
         self._headers = _headers(identity, serving.current)
 
     async def run(self, events: AsyncIterator[Any], finished: Callable[[], Awaitable[None]]) -> None:
-        """Takes lists until the stream ends. `finished` is told after each one, and may commit."""
-        async for event in events:  # 1
-            await self.pass_on(event.value)  # 2 to 6
-            event.ack()  # 7
-            await finished()  # 8
+        """Takes lists until the stream ends. `finished` is told after each one, and may commit.
+
+        Raises what went wrong first, DeliveryFailed or ScoringHung.
+        """
+        try:
+            async with asyncio.TaskGroup() as deliveries:
+                before: asyncio.Task[None] | None = None
+                async for event in events:  # 1
+                    ready = await self._judge(event.value)  # 2, 3, 4
+                    if before is not None:
+                        await before
+                    before = deliveries.create_task(self._finish(event, ready, finished))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
 
     async def pass_on(self, records: Sequence[Any]) -> None:
         """Steps 2 to 6 for consecutive records of one partition. Raises DeliveryFailed or ScoringHung."""
-        async with self._turn:
-            await self._pass_on(records)
+        await self._deliver(await self._judge(records))
 
     async def swap(self) -> None:
         """Lets a bundle that waits serve from the next list on."""
         async with self._turn:
             self._serving.swap()
 
-    async def _pass_on(self, records: Sequence[Any]) -> None:
-        bundle = self._serving.current
-        began, inference = time.perf_counter(), bundle.judgement.runtime.busy_seconds
-        verdicts = await self._judged(bundle, [record.value or b"" for record in records])  # 2, 3, 4
-        judged = time.perf_counter()
-        prepared = self._prepared(bundle, records, verdicts)
-        produced = time.perf_counter()
+    async def _finish(self, event: Any, ready: _Ready, finished: Callable[[], Awaitable[None]]) -> None:
+        await self._deliver(ready)  # 5, 6
+        event.ack()  # 7
+        await finished()  # 8
+
+    async def _judge(self, records: Sequence[Any]) -> _Ready:
+        async with self._turn:
+            bundle = self._serving.current
+            began, inference = time.perf_counter(), bundle.judgement.runtime.busy_seconds
+            verdicts = await self._judged(bundle, [record.value or b"" for record in records])
+            judged = time.perf_counter()
+            prepared = self._prepared(bundle, records, verdicts)
+        stages: dict[Stage, float] = {"judge": judged - began, "produce": time.perf_counter() - judged}
+        return _Ready(records, prepared, stages, bundle.judgement.runtime.busy_seconds - inference)
+
+    async def _deliver(self, ready: _Ready) -> None:
+        records, prepared, began = ready.records, ready.prepared, time.perf_counter()
         try:
-            await self._delivery.deliver(records[0].partition, prepared.outgoing)  # 5, 6
+            await self._delivery.deliver(records[0].partition, prepared.outgoing)
         except DeliveryFailed as error:
             self._metrics.produce_error(error.sink, error.kind)
             raise
-        stages: dict[Stage, float] = {
-            "judge": judged - began,
-            "produce": produced - judged,
-            "deliver": time.perf_counter() - produced,
-        }
-        self._metrics.batch(prepared.verdicts, stages, bundle.judgement.runtime.busy_seconds - inference)
+        stages: dict[Stage, float] = {**ready.stages, "deliver": time.perf_counter() - began}
+        self._metrics.batch(prepared.verdicts, stages, ready.inference_seconds)
         self._metrics.latency([record.timestamp for record in records], time.time())
         self._metrics.forged_headers(prepared.forged_headers)
         self._metrics.stubs(prepared.stubs)

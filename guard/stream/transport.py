@@ -23,7 +23,7 @@ from typing import Any, cast
 
 import faust
 from aiokafka.consumer import fetcher
-from faust import streams
+from faust import streams, tables
 from faust.transport import consumer as base
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT, ConsumerMessage, Message
@@ -31,7 +31,7 @@ from faust.types import TP, AppT, ConsumerMessage, Message
 from guard.errors import MissingRuntime
 from guard.stream.log import FRAMEWORK_LOGGER
 
-__all__ = ["TESTED", "ListConsumer", "ListSchema", "ListTransport", "assert_internals"]
+__all__ = ["TESTED", "ListConsumer", "ListSchema", "ListTransport", "NoTables", "assert_internals"]
 
 TESTED = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
 """The versions under which kills, rebalances, transactions and stops were tested; another one may lose records."""
@@ -45,6 +45,7 @@ _INTERNALS: dict[type, tuple[str, ...]] = {
     driver.AIOKafkaConsumerThread: ("_create_worker_consumer",),
     faust.App: ("_new_transport",),
     streams.Stream: ("noack", "_c_aiter"),
+    tables.TableManager: ("on_start", "_update_channels", "recovery"),
 }
 _STATE = ("_read_offset", "_acked", "_acked_index", "_committed_offset", "can_resume_flow", "suspend_flow")
 _READ_COMMITTED = "read_committed"
@@ -288,6 +289,15 @@ def _as_message(tp: TP, records: list[Any], generation: int) -> ConsumerMessage:
         tp=tp,
         generation_id=generation,
     )
+
+
+class NoTables(tables.TableManager):
+    """Faust's tables, of which the guard has none: stock, each start sleeps for a second, lest one come late."""
+
+    async def on_start(self) -> None:
+        """What is left of the start: rebalances go through the recovery of tables, though it has nothing to do."""
+        await self._update_channels()
+        await self.recovery.start()
 
 
 class ListTransport(driver.Transport):

@@ -61,12 +61,23 @@ def records(first: int, count: int = 5) -> list[Any]:
     ]
 
 
-def run(serving: Any, outputs: Outputs, events: Sequence[Event], log: list[str], seconds: float = 30) -> StreamMetrics:
+def run(
+    serving: Any,
+    outputs: Outputs,
+    events: Sequence[Event],
+    log: list[str],
+    seconds: float = 30,
+    *,
+    quiet_after: bool = False,
+) -> StreamMetrics:
+    """`quiet_after`: the stream does not end after its last event, but nothing comes any more."""
     metrics = StreamMetrics("enforce")
 
     async def stream() -> Any:
         for event in events:
             yield event
+        if quiet_after:
+            await asyncio.Event().wait()
 
     async def finished() -> None:
         log.append("finished")
@@ -81,7 +92,7 @@ def run(serving: Any, outputs: Outputs, events: Sequence[Event], log: list[str],
             mode="enforce",
             scoring_timeout_seconds=seconds,
         )
-        await protocol.run(stream(), finished)
+        await asyncio.wait_for(protocol.run(stream(), finished), 60)
 
     asyncio.run(main())
     return metrics
@@ -110,6 +121,35 @@ def test_a_list_that_was_not_delivered_is_neither_acknowledged_nor_counted(servi
     outputs = Outputs(DeliveryFailed("gone", Sink.QUARANTINE, "no_topic"))
     with pytest.raises(DeliveryFailed):
         run(serving, outputs, [Event(records(0), log), Event(records(5), log)], log)
+    assert log == []
+
+
+def test_the_next_list_is_judged_while_one_is_confirmed_and_produced_after_its_acknowledgement(
+    serving: Serving,
+) -> None:
+    log: list[str] = []
+    lists = {values[0]: first for first in (0, 5) if (values := [one.value for one in records(first)])}
+
+    def judge(values: Sequence[bytes]) -> list[Verdict]:
+        log.append(f"judge {lists[values[0]]}")
+        return serving.current.judge(values)
+
+    class Slow(Outputs):
+        async def deliver(self, partition: int, outgoing: Any) -> None:
+            log.append("deliver")
+            while "judge 5" not in log:
+                await asyncio.sleep(0.001)
+            await super().deliver(partition, outgoing)
+
+    run(Broken(serving.current, judge), Slow(), [Event(records(0), log), Event(records(5), log)], log)
+    assert log == ["judge 0", "deliver", "judge 5", "ack 0", "finished", "deliver", "ack 5", "finished"]
+
+
+def test_a_delivery_that_fails_ends_the_guard_also_when_no_record_follows(serving: Serving) -> None:
+    log: list[str] = []
+    outputs = Outputs(DeliveryFailed("gone", Sink.CLEAN, "timeout"))
+    with pytest.raises(DeliveryFailed):
+        run(serving, outputs, [Event(records(0), log)], log, quiet_after=True)
     assert log == []
 
 
@@ -166,9 +206,10 @@ def test_a_new_bundle_serves_from_the_next_list_on_and_signs_with_its_own_hash(t
             super().ack()
             serving.current = other
 
-    run(serving, outputs, [Swapping(records(0), log), Event(records(5), log)], log)
+    # The second list is judged while the first one is confirmed.
+    run(serving, outputs, [Swapping(records(0), log), Event(records(5), log), Event(records(10), log)], log)
     signed = [
         {dict(one.headers)["guard-model-sha256"] for many in outgoing.values() for one in many}
         for _, outgoing in outputs.taken
     ]
-    assert signed == [{first.encode()}, {other.digest.encode()}]
+    assert signed == [{first.encode()}, {first.encode()}, {other.digest.encode()}]
