@@ -8,9 +8,6 @@ import zlib
 from collections.abc import Iterator
 from io import BytesIO
 
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-
 from guard.rejection import Fault
 from guard.spec import ImageInput
 from guard.verdict import RejectReason
@@ -42,6 +39,10 @@ _MAX_SCANS = 100
 
 def decode_image(encoding: str, data: bytes, image: ImageInput) -> bytes:
     """The pixels of a `png` or `jpeg` file, height × width × channels bytes in C order. Raises `Fault`."""
+    # Pillow takes a tenth of a second to import: a guard of tables, or of tensors, need not wait for it.
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
+
     reduced = _reduce_png(data, image) if encoding == "png" else _reduce_jpeg(data, image)
     try:
         with PngImageFile(BytesIO(reduced)) if encoding == "png" else JpegImageFile(BytesIO(reduced)) as file:
