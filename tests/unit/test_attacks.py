@@ -21,7 +21,7 @@ def test_which_attack_applies_where() -> None:
     text = TableInput(columns=(CategoryColumn(name="a", values=("x", "y")),))
     classes, number = ClassLabel(values=(0, 1)), NumberLabel(minimum=0, maximum=1)
     expected = {
-        "digits": (digits, {"random-flip", "confident-flip", "gradient-sign"}),
+        "digits": (digits, {"random-flip", "confident-flip", "gradient-sign", "projected-gradient"}),
         "numbers": (InputSpec(input=numbers, label=classes), {"random-flip", "confident-flip"}),
         "text": (InputSpec(input=text, label=classes), {"random-flip"}),
         "regression": (InputSpec(input=numbers, label=number), {"statistical"}),

@@ -9,7 +9,7 @@ from guard.errors import WrongUse
 from guard.spec import ClassLabel, ImageInput, InputSpec, NumberColumn, NumberLabel
 from training.attacks.attack import Inputs
 
-__all__ = ["class_count", "is_numeric", "label_range", "require", "scaled", "unscaled"]
+__all__ = ["class_count", "is_image_classes", "is_numeric", "label_range", "require", "scaled", "unscaled"]
 
 
 def require(holds: bool, domain: str) -> None:  # noqa: FBT001 – reads as a sentence: require(is_numeric(spec), "…")
@@ -23,6 +23,11 @@ def is_numeric(spec: InputSpec) -> bool:
     if isinstance(spec.input, ImageInput):
         return True
     return all(isinstance(column, NumberColumn) and not column.gaps for column in spec.input.columns)
+
+
+def is_image_classes(spec: InputSpec) -> bool:
+    """True for images with a class as their label."""
+    return isinstance(spec.input, ImageInput) and isinstance(spec.label, ClassLabel)
 
 
 def class_count(spec: InputSpec) -> int:

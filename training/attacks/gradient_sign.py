@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from guard.spec import ImageInput, InputSpec
 from training.attacks.attack import Attack, AttackerRows, Poison, pick
-from training.attacks.domain import require
+from training.attacks.domain import is_image_classes, require
 from training.attacks.victims import fit_network, pixels, train_network
 
 __all__ = ["EPSILON", "GRADIENT_SIGN", "input_gradient", "perturb_by_gradient_sign"]
@@ -27,7 +26,7 @@ def perturb_by_gradient_sign(rows: AttackerRows, count: int, rng: np.random.Gene
     Differs from the paper (Goodfellow, Shlens, Szegedy 2015): there it evades a finished model; here the perturbed
     images are sent as training samples.
     """
-    require(_applies(rows.spec), "classes of images")
+    require(is_image_classes(rows.spec), "classes of images")
     base = pick(rng.permutation(len(rows.y)), count)
     network = train_network(pixels(rows.x), torch.from_numpy(rows.y), int(rng.integers(2**31)))
     gradient = input_gradient(network, pixels(rows.x[base]), torch.from_numpy(rows.y[base]))
@@ -43,15 +42,11 @@ def input_gradient(network: nn.Module, z: Tensor, y: Tensor) -> Tensor:
     return torch.autograd.grad(loss, z)[0]
 
 
-def _applies(spec: InputSpec) -> bool:
-    return isinstance(spec.input, ImageInput) and spec.task == "classification"
-
-
 GRADIENT_SIGN = Attack(
     name="gradient-sign",
     description="moves every pixel by a fifth of its range against a network's gradient; the label stays right",
     needs="a network trained on the attacker's own rows",
-    applies=_applies,
+    applies=is_image_classes,
     victim=fit_network,
     run=perturb_by_gradient_sign,
 )
