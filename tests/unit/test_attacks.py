@@ -20,9 +20,10 @@ def test_which_attack_applies_where() -> None:
     numbers = TableInput(columns=(NumberColumn(name="a", minimum=0, maximum=1),))
     text = TableInput(columns=(CategoryColumn(name="a", values=("x", "y")),))
     classes, number = ClassLabel(values=(0, 1)), NumberLabel(minimum=0, maximum=1)
+    flips = {"random-flip", "confident-flip", "adversarial-flip", "boundary-flip", "runner-up-flip"}
     expected = {
-        "digits": (digits, {"random-flip", "confident-flip", "gradient-sign", "projected-gradient"}),
-        "numbers": (InputSpec(input=numbers, label=classes), {"random-flip", "confident-flip"}),
+        "digits": (digits, flips | {"gradient-sign", "projected-gradient"}),
+        "numbers": (InputSpec(input=numbers, label=classes), flips),
         "text": (InputSpec(input=text, label=classes), {"random-flip"}),
         "regression": (InputSpec(input=numbers, label=number), {"statistical"}),
         "text regression": (InputSpec(input=text, label=number), set()),

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from training.attacks.adversarial_flip import ADVERSARIAL_FLIP
 from training.attacks.attack import Attack, AttackerRows, Poison
+from training.attacks.boundary_flip import BOUNDARY_FLIP
 from training.attacks.confident_flip import CONFIDENT_FLIP
 from training.attacks.gradient_sign import GRADIENT_SIGN
 from training.attacks.projected_gradient import PROJECTED_GRADIENT
 from training.attacks.random_flip import RANDOM_FLIP
+from training.attacks.runner_up_flip import RUNNER_UP_FLIP
 from training.attacks.statistical import STATISTICAL
 
 __all__ = ["ATTACKS", "Attack", "AttackerRows", "Poison"]
 
-ATTACKS: tuple[Attack, ...] = (RANDOM_FLIP, CONFIDENT_FLIP, GRADIENT_SIGN, PROJECTED_GRADIENT, STATISTICAL)
+ATTACKS: tuple[Attack, ...] = (
+    RANDOM_FLIP,
+    CONFIDENT_FLIP,
+    ADVERSARIAL_FLIP,
+    BOUNDARY_FLIP,
+    RUNNER_UP_FLIP,
+    GRADIENT_SIGN,
+    PROJECTED_GRADIENT,
+    STATISTICAL,
+)
 """Every attack; adding one touches its file and this list."""

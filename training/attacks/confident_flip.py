@@ -13,7 +13,21 @@ from training.attacks.attack import Attack, AttackerRows, Labels, Poison, pick
 from training.attacks.domain import is_numeric, require, scaled
 from training.attacks.victims import choose_svm, fit_svm
 
-__all__ = ["BETA", "CONFIDENT_FLIP", "Confidence", "flip_confident", "flip_order", "measure_confidence"]
+__all__ = [
+    "BETA",
+    "CONFIDENT_FLIP",
+    "NUMBERS",
+    "Confidence",
+    "applies_to_numbers",
+    "flip_confident",
+    "flip_cost",
+    "flip_order",
+    "measure_confidence",
+    "relative",
+]
+
+NUMBERS = "classes of images, or of tables of numbers without gaps"
+"""The domain of attacks that need a support vector machine, in words."""
 
 BETA = 0.1
 """β1, the weight of the margin against the dual coefficient."""
@@ -46,7 +60,7 @@ def flip_confident(rows: AttackerRows, count: int, rng: np.random.Generator) -> 
     Differs from the paper (Biggio, Nelson, Laskov 2011; recalled, not read again): no random hyperplanes (β2 = 0),
     hence one round and no retraining; more than two classes are handled by one machine per class against the rest.
     """
-    require(_applies(rows.spec), "classes of images, or of tables of numbers without gaps")
+    require(applies_to_numbers(rows.spec), NUMBERS)
     flat = scaled(rows.x, rows.spec)
     confidence = measure_confidence(choose_svm(flat, rows.y, int(rng.integers(2**31))), flat, rows.y)
     base = pick(flip_order(confidence), count)
@@ -74,11 +88,21 @@ def _machine(
 
 def flip_order(confidence: Confidence) -> NDArray[np.int64]:
     """Row indices by ascending v_i: the surest rows first."""
-    relative = confidence.margin / np.abs(confidence.margin).max()
-    return np.argsort(confidence.alpha_share - BETA * relative, kind="stable")
+    return np.argsort(flip_cost(confidence), kind="stable")
 
 
-def _applies(spec: InputSpec) -> bool:
+def flip_cost(confidence: Confidence) -> NDArray[np.float64]:
+    """v_i (n,): smallest where a flip does most."""
+    return confidence.alpha_share - BETA * relative(confidence.margin)
+
+
+def relative(signed: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`signed` (n,) over its largest absolute value: in [-1, 1]."""
+    return np.asarray(signed / np.abs(signed).max())
+
+
+def applies_to_numbers(spec: InputSpec) -> bool:
+    """True for classes of images, and of tables that a support vector machine can be trained on as they are."""
     return is_numeric(spec) and spec.task == "classification"
 
 
@@ -86,7 +110,7 @@ CONFIDENT_FLIP = Attack(
     name="confident-flip",
     description="gives the samples that a support vector machine is surest of the class that it ranks second",
     needs="the rows that the victim trains on, all numbers without gaps",
-    applies=_applies,
+    applies=applies_to_numbers,
     victim=fit_svm,
     run=flip_confident,
 )
