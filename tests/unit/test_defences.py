@@ -13,7 +13,10 @@ def test_names_are_unique_and_every_defence_says_what_it_needs() -> None:
 
 def test_which_defence_applies_where() -> None:
     text = TableInput(columns=(CategoryColumn(name="a", values=("x", "y")),))
-    classes, number = {"deep-knn", "centroid", "centroid-untrusted", "label-sanitisation"}, set[str]()
+    classes, number = (
+        {"deep-knn", "centroid", "centroid-untrusted", "label-sanitisation", "duti", "sever"},
+        {"trim", "duti", "sever"},
+    )
     expected = (
         (load_digits_images().spec, classes),
         (CLASSES, classes),

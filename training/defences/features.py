@@ -39,11 +39,11 @@ def flat_inputs(evidence: Evidence) -> Features:
 
 
 def deep_features(evidence: Evidence) -> Features:
-    """φ. Images: 64 penultimate outputs of a small network trained on the trusted rows alone. Tables: `flat_inputs`.
+    """φ. Images with classes: 64 penultimate outputs of a network trained on the trusted rows. Else `flat_inputs`.
 
     The network is `train_network` of the attacks' victims, with the evidence's seed.
     """
-    if not isinstance(evidence.spec.input, ImageInput):
+    if not isinstance(evidence.spec.input, ImageInput) or evidence.spec.task == "regression":
         return flat_inputs(evidence)
     y = torch.from_numpy(evidence.trusted_y)
     network = train_network(pixels(evidence.trusted_x), y, evidence.seed)

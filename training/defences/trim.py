@@ -1,0 +1,101 @@
+"""TRIM: fit a regression to the rows that it explains best, and take the others for poison (Jagielski et al. 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
+
+from guard.spec import InputSpec
+from training.attacks.domain import label_range
+from training.defences.defence import Defence, Evidence, Ranking, assumed_share, require
+from training.defences.features import flat_inputs
+
+__all__ = ["ROUNDS", "STARTS", "TRIM", "TrimmedFit", "best_fit", "trim", "trimmed_fit"]
+
+ROUNDS = 400
+STARTS = 5
+_LEAST_GAIN = 1e-5
+
+
+@dataclass(frozen=True)
+class TrimmedFit:
+    """`model`: fitted to the rows `kept`, int64 (size,). `losses`: the mean loss after each fit, never rising."""
+
+    model: Ridge
+    kept: NDArray[np.int64]
+    losses: tuple[float, ...]
+
+    def residuals(self, z: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Squared residuals (n,) of rows z (n, d) with labels t (n,)."""
+        return np.asarray((self.model.predict(z) - t) ** 2)
+
+
+def trim(evidence: Evidence) -> Ranking:
+    """Ridge regression on the `size` rows that fit it best.
+
+    From a random I of `size` = (1 - |Sp| / |So|) · n rows, in turn until I stays, the loss gains less than 1e-5, or 400
+    rounds are over:
+
+    w, b = argmin Σ_{i ∈ I} (w·x_i + b - y_i)² + ‖w‖²;   I = the `size` rows of least (w·x_i + b - y_i)²
+
+    Of 5 random starts the one of least loss counts. flagged = not in I; suspicion = the squared residual, in units of
+    the label range. Columns are standardised by the trusted rows. A defender who is not told the share of poison
+    reckons with `ASSUMED_SHARE`. Raises `WrongUse` for classification.
+
+    Differs from the paper: there is one random start, and in the published code it is the first rows, or all of them.
+    Here starts are drawn from the rows in the order of their values, so that their order in So tells nothing.
+    """
+    require(_applies(evidence.spec), "regression")
+    inputs = flat_inputs(evidence)
+    low, high = label_range(evidence.spec)
+    labels, clean = (np.asarray((y - low) / ((high - low) or 1.0)) for y in (evidence.y, evidence.clean_y))
+    size = max(1, round((1 - assumed_share(evidence)) * len(labels)))
+    fit = best_fit(inputs.rows, labels, size, np.random.default_rng(evidence.seed))
+    flagged = np.ones(len(labels), np.bool_)
+    flagged[fit.kept] = False
+    return Ranking(fit.residuals(inputs.rows, labels), fit.residuals(inputs.clean, clean), flagged)
+
+
+def best_fit(z: NDArray[np.float64], t: NDArray[np.float64], size: int, rng: np.random.Generator) -> TrimmedFit:
+    """The one of `STARTS` trimmed fits to `size` of the rows z (n, d), t (n,) whose loss is least."""
+    order = np.lexsort([*z.T, t])
+    starts = [order[rng.permutation(len(t))[:size]] for _ in range(STARTS)]
+    return min((trimmed_fit(z, t, start) for start in starts), key=lambda fit: fit.losses[-1])
+
+
+def trimmed_fit(z: NDArray[np.float64], t: NDArray[np.float64], start: NDArray[np.int64]) -> TrimmedFit:
+    """Alternates from the rows `start` of z (n, d), t (n,); of equal residuals the first rows are kept."""
+    fit = _fit(z, t, start, ())
+    for _ in range(ROUNDS):
+        kept = np.argsort(fit.residuals(z, t), kind="stable")[: len(start)]
+        again = _fit(z, t, kept, fit.losses)
+        gain = fit.losses[-1] - again.losses[-1]
+        fit = again
+        if gain < _LEAST_GAIN:
+            break
+    return fit
+
+
+def _fit(
+    z: NDArray[np.float64], t: NDArray[np.float64], kept: NDArray[np.int64], losses: tuple[float, ...]
+) -> TrimmedFit:
+    model = Ridge(alpha=1.0).fit(z[kept], t[kept])
+    loss = ((model.predict(z[kept]) - t[kept]) ** 2).sum() + (model.coef_**2).sum()
+    return TrimmedFit(model, kept, (*losses, float(loss) / len(kept)))
+
+
+def _applies(spec: InputSpec) -> bool:
+    return spec.task == "regression"
+
+
+TRIM = Defence(
+    name="trim",
+    description="flags the rows that a linear regression explains worst, fitted to the others",
+    needs="the share of poison",
+    applies=_applies,
+    run=trim,
+)
+"""TRIM."""
