@@ -25,7 +25,10 @@ def test_which_attack_applies_where() -> None:
         "digits": (digits, flips | {"gradient-sign", "projected-gradient"}),
         "numbers": (InputSpec(input=numbers, label=classes), flips),
         "text": (InputSpec(input=text, label=classes), {"random-flip"}),
-        "regression": (InputSpec(input=numbers, label=number), {"statistical"}),
+        "regression": (
+            InputSpec(input=numbers, label=number),
+            {"statistical", "optimal-ridge", "optimal-lasso", "stealthy-ridge"},
+        ),
         "text regression": (InputSpec(input=text, label=number), set()),
     }
     for spec, names in expected.values():

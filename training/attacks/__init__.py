@@ -7,6 +7,7 @@ from training.attacks.attack import Attack, AttackerRows, Poison
 from training.attacks.boundary_flip import BOUNDARY_FLIP
 from training.attacks.confident_flip import CONFIDENT_FLIP
 from training.attacks.gradient_sign import GRADIENT_SIGN
+from training.attacks.optimal_regression import OPTIMAL_LASSO, OPTIMAL_RIDGE, STEALTHY_RIDGE
 from training.attacks.projected_gradient import PROJECTED_GRADIENT
 from training.attacks.random_flip import RANDOM_FLIP
 from training.attacks.runner_up_flip import RUNNER_UP_FLIP
@@ -23,5 +24,8 @@ ATTACKS: tuple[Attack, ...] = (
     GRADIENT_SIGN,
     PROJECTED_GRADIENT,
     STATISTICAL,
+    OPTIMAL_RIDGE,
+    OPTIMAL_LASSO,
+    STEALTHY_RIDGE,
 )
 """Every attack; adding one touches its file and this list."""
