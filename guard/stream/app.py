@@ -43,8 +43,12 @@ __all__ = ["GuardApp", "GuardWorker"]
 
 _LOG = structlog.get_logger("guard.stream")
 
-_QUEUED_LISTS = 4
-"""Fetched lists that wait for the model: with the one in work they bound memory, whatever the lag."""
+_QUEUED_LISTS = 1
+"""Fetched lists that wait for the model: with those in work they bound memory, whatever the lag.
+
+One keeps the model busy. More only age: at a low rate each would be a list of two or three records with a whole list's
+overhead, where the records could wait together at the broker for the next fetch.
+"""
 
 _LEAVE_SECONDS = 10.0
 """For the orderly end of a guard that failed: leaving its group spares the others the session timeout."""
