@@ -22,9 +22,10 @@ def race(**runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {"race": {"rows": {name.replace("_", " "): many for name, many in runs.items()}}}
 
 
-def test_a_ratio_is_that_of_the_medians() -> None:
-    found = race(transport=cpu(5, 6, 90), floor=cpu(1, 5, 5))
-    assert row(found, "transport")["found"] == 1.2
+def test_a_ratio_is_the_median_of_those_within_rounds() -> None:
+    one = row(race(transport=cpu(6, 10, 90), floor=cpu(5, 20, 60)), "transport")
+    assert one["rounds"] == [1.2, 0.5, 1.5]
+    assert one["found"] == 1.2
 
 
 @pytest.mark.parametrize(("subject", "met"), [(5.4, "goal"), (6.4, "least"), (6.6, "missed")])
@@ -38,7 +39,8 @@ def test_less_than_another_is_told_as_how_many_times_less() -> None:
 
 
 def test_quix_is_taken_at_its_best() -> None:
-    assert row(race(guard=cpu(10), quix_sink=cpu(15), quix_apply=cpu(90)), "Quix")["found"] == 1.5
+    found = race(guard=cpu(10, 10), quix_sink=cpu(15, 90), quix_apply=cpu(90, 20))
+    assert row(found, "Quix")["rounds"] == [1.5, 2.0]
 
 
 def test_without_quix_there_is_no_figure_for_it() -> None:
