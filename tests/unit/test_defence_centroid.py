@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
@@ -88,6 +88,7 @@ def test_radii_hold_seventy_per_cent_of_each_class() -> None:
     assert np.array_equal(regions.excess(x, y) > 1, (sphere > regions.radius[y]) | (slab > regions.half[y]))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 99), st.integers(2, 5))
 def test_a_rotation_and_a_shift_change_nothing(seed: int, classes: int) -> None:
     rng = np.random.default_rng(seed)

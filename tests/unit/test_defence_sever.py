@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -74,6 +74,7 @@ class TestSeverOnNumbers(DefenceTester):
         assert np.allclose(SEVER.run(bigger).suspicion, ranking.suspicion)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999), st.integers(3, 30), st.integers(1, 8))
 def test_the_direction_is_that_of_a_singular_value_decomposition(seed: int, n: int, p: int) -> None:
     matrix = np.random.default_rng(seed).normal(size=(n, p))
@@ -85,6 +86,7 @@ def test_the_direction_is_that_of_a_singular_value_decomposition(seed: int, n: i
         assert np.isclose(abs(found @ vectors[0]), 1)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999))
 def test_outlyingness_is_the_squared_projection_over_its_mean(seed: int) -> None:
     rng = np.random.default_rng(seed)

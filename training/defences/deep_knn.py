@@ -25,8 +25,8 @@ def judge_by_neighbours(evidence: Evidence) -> Ranking:
     suspicion_i = 1 - (share of them labelled y_i) + d_i / k,   in [0, 1 + 1/k]
 
     d_i in [0, 1] grows with the distance to those labelled y_i, and orders rows of equal share. A tie for the plurality
-    goes to the nearer class. φ: 64 penultimate outputs of a small network trained on the trusted rows; columns of a
-    table are standardised. Further clean rows are asked in the same way; So's rows alone vote.
+    goes to the nearer class. φ: 64 penultimate outputs of a small network trained on the trusted rows; for tables,
+    the columns (`flat_inputs`). Further clean rows are asked in the same way; So's rows alone vote.
     Raises `WrongUse` for regression.
 
     Differs from the paper: no row votes on itself, as it does in the published code; the minority class is not

@@ -11,6 +11,7 @@ from torch import nn
 
 from guard.spec import ImageInput
 from training.attacks.attack import Inputs
+from training.attacks.domain import is_numeric, scaled
 from training.attacks.victims import pixels, train_network
 from training.defences.defence import Evidence
 from training.preprocess import ImagePreprocess, Preprocess
@@ -30,10 +31,13 @@ class Features:
 
 
 def flat_inputs(evidence: Evidence) -> Features:
-    """Tables: columns standardised by the trusted rows, text one-hot, gaps filled and marked. Images: pixels over 255.
+    """Tables of numbers and images: every number in [0, 1] over its legal range, as in the papers of the defences.
 
-    Scales come from the trusted rows, because those of So are the attacker's to stretch.
+    Other tables: columns standardised by the trusted rows, text one-hot, gaps filled and marked. Neither lets the rows
+    of So stretch a scale.
     """
+    if is_numeric(evidence.spec):
+        return Features(*(scaled(x, evidence.spec) for x in (evidence.x, evidence.trusted_x, evidence.clean_x)))
     preprocess = Preprocess.fit(evidence.spec, evidence.trusted_x, np.arange(len(evidence.trusted_x)))
     return _each(evidence, preprocess)
 

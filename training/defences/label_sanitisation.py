@@ -17,8 +17,8 @@ __all__ = ["ETA", "LABEL_SANITISATION", "NEIGHBOURS", "choose_bank", "sanitise_l
 ETA = 0.5
 """η: share of the neighbours that must agree before a row is relabelled."""
 
-NEIGHBOURS = (1, 3, 5, 9, 15, 25)
-"""What k is chosen from."""
+NEIGHBOURS = (3, 5, 9, 15, 25)
+"""What k is chosen from: with one neighbour there is nobody to agree."""
 
 
 def sanitise_labels(evidence: Evidence) -> Ranking:

@@ -48,12 +48,15 @@ class Bank:
     """
 
     def __init__(self, z: NDArray[np.float64], y: Labels, classes: int, k: int) -> None:
+        # Pixels lie on a grid, where distances tie: sorted by value, the order of So cannot choose between them.
+        order = np.lexsort([y, *z.T])
         self.k = min(k, len(y) - 1)
-        self._search = NearestNeighbors(n_neighbors=self.k).fit(z)
-        self._y, self._classes = y, classes
-        found = self._search.kneighbors()
-        self._scale = max(float(found[0].mean()), np.finfo(float).tiny)
-        self.own = self._votes(*found)
+        self._search = NearestNeighbors(n_neighbors=self.k).fit(z[order])
+        self._y, self._classes = y[order], classes
+        distance, index = self._search.kneighbors()
+        self._scale = max(float(distance.mean()), np.finfo(float).tiny)
+        back = np.argsort(order)
+        self.own = self._votes(distance[back], index[back])
 
     def votes(self, z: NDArray[np.float64]) -> Votes:
         """The votes on rows z (m, d) that are not in So, on the scale of those that are."""

@@ -13,7 +13,10 @@ from training.attacks.domain import label_range
 from training.defences.defence import Defence, Evidence, Ranking, assumed_share, require
 from training.defences.features import flat_inputs
 
-__all__ = ["ROUNDS", "STARTS", "TRIM", "TrimmedFit", "best_fit", "trim", "trimmed_fit"]
+__all__ = ["ALPHAS", "ROUNDS", "STARTS", "TRIM", "TrimmedFit", "best_fit", "trim", "trimmed_fit"]
+
+ALPHAS = (0.01, 0.1, 1.0, 10.0, 100.0)
+"""What α is chosen from: it weighs ‖w‖² against the sum, not the mean, of squared errors."""
 
 ROUNDS = 400
 STARTS = 5
@@ -39,39 +42,44 @@ def trim(evidence: Evidence) -> Ranking:
     From a random I of `size` = (1 - |Sp| / |So|) · n rows, in turn until I stays, the loss gains less than 1e-5, or 400
     rounds are over:
 
-    w, b = argmin Σ_{i ∈ I} (w·x_i + b - y_i)² + ‖w‖²;   I = the `size` rows of least (w·x_i + b - y_i)²
+    w, b = argmin Σ_{i ∈ I} (w·x_i + b - y_i)² + α ‖w‖²;   I = the `size` rows of least (w·x_i + b - y_i)²
 
-    Of 5 random starts the one of least loss counts. flagged = not in I; suspicion = the squared residual, in units of
-    the label range. Columns are standardised by the trusted rows. A defender who is not told the share of poison
-    reckons with `ASSUMED_SHARE`. Raises `WrongUse` for classification.
+    Of 5 random starts the one of least loss counts, and of the five α the one whose model errs least on the trusted
+    rows. flagged = not in I; suspicion = the squared residual, in units of the label range. x: `flat_inputs`. A
+    defender who is not told the share of poison reckons with `ASSUMED_SHARE`. Raises `WrongUse` for classification.
 
-    Differs from the paper: there is one random start, and in the published code it is the first rows, or all of them.
-    Here starts are drawn from the rows in the order of their values, so that their order in So tells nothing.
+    Differs from the paper: α is chosen by trusted rows; with a small one, poison at the ends of many columns is fitted,
+    and clean rows are left out. There is one random start, and in the published code it is the first rows, or all of
+    them. Here starts are drawn from the rows in the order of their values, so that their order in So tells nothing.
     """
     require(_applies(evidence.spec), "regression")
     inputs = flat_inputs(evidence)
     low, high = label_range(evidence.spec)
-    labels, clean = (np.asarray((y - low) / ((high - low) or 1.0)) for y in (evidence.y, evidence.clean_y))
+    given = evidence.y, evidence.trusted_y, evidence.clean_y
+    labels, trusted, clean = (np.asarray((y - low) / ((high - low) or 1.0)) for y in given)
     size = max(1, round((1 - assumed_share(evidence)) * len(labels)))
-    fit = best_fit(inputs.rows, labels, size, np.random.default_rng(evidence.seed))
+    fits = [best_fit(inputs.rows, labels, size, alpha, np.random.default_rng(evidence.seed)) for alpha in ALPHAS]
+    fit = min(fits, key=lambda each: float(each.residuals(inputs.trusted, trusted).mean()))
     flagged = np.ones(len(labels), np.bool_)
     flagged[fit.kept] = False
     return Ranking(fit.residuals(inputs.rows, labels), fit.residuals(inputs.clean, clean), flagged)
 
 
-def best_fit(z: NDArray[np.float64], t: NDArray[np.float64], size: int, rng: np.random.Generator) -> TrimmedFit:
+def best_fit(
+    z: NDArray[np.float64], t: NDArray[np.float64], size: int, alpha: float, rng: np.random.Generator
+) -> TrimmedFit:
     """The one of `STARTS` trimmed fits to `size` of the rows z (n, d), t (n,) whose loss is least."""
     order = np.lexsort([*z.T, t])
     starts = [order[rng.permutation(len(t))[:size]] for _ in range(STARTS)]
-    return min((trimmed_fit(z, t, start) for start in starts), key=lambda fit: fit.losses[-1])
+    return min((trimmed_fit(z, t, start, alpha) for start in starts), key=lambda fit: fit.losses[-1])
 
 
-def trimmed_fit(z: NDArray[np.float64], t: NDArray[np.float64], start: NDArray[np.int64]) -> TrimmedFit:
+def trimmed_fit(z: NDArray[np.float64], t: NDArray[np.float64], start: NDArray[np.int64], alpha: float) -> TrimmedFit:
     """Alternates from the rows `start` of z (n, d), t (n,); of equal residuals the first rows are kept."""
-    fit = _fit(z, t, start, ())
+    fit = _fit(z, t, start, alpha, ())
     for _ in range(ROUNDS):
         kept = np.argsort(fit.residuals(z, t), kind="stable")[: len(start)]
-        again = _fit(z, t, kept, fit.losses)
+        again = _fit(z, t, kept, alpha, fit.losses)
         gain = fit.losses[-1] - again.losses[-1]
         fit = again
         if gain < _LEAST_GAIN:
@@ -80,10 +88,10 @@ def trimmed_fit(z: NDArray[np.float64], t: NDArray[np.float64], start: NDArray[n
 
 
 def _fit(
-    z: NDArray[np.float64], t: NDArray[np.float64], kept: NDArray[np.int64], losses: tuple[float, ...]
+    z: NDArray[np.float64], t: NDArray[np.float64], kept: NDArray[np.int64], alpha: float, losses: tuple[float, ...]
 ) -> TrimmedFit:
-    model = Ridge(alpha=1.0).fit(z[kept], t[kept])
-    loss = ((model.predict(z[kept]) - t[kept]) ** 2).sum() + (model.coef_**2).sum()
+    model = Ridge(alpha=alpha).fit(z[kept], t[kept])
+    loss = ((model.predict(z[kept]) - t[kept]) ** 2).sum() + alpha * (model.coef_**2).sum()
     return TrimmedFit(model, kept, (*losses, float(loss) / len(kept)))
 
 
@@ -94,7 +102,7 @@ def _applies(spec: InputSpec) -> bool:
 TRIM = Defence(
     name="trim",
     description="flags the rows that a linear regression explains worst, fitted to the others",
-    needs="the share of poison",
+    needs="the share of poison, and trusted rows to choose the regularisation by",
     applies=_applies,
     run=trim,
 )
