@@ -31,14 +31,23 @@ def await_more(
 
 
 def await_end(broker: Broker, topics: Topics, worker: Worker, seconds: float = 90.0, *, keep: bool = False) -> None:
-    """Waits until the whole input is committed: the lag is 0. `keep`: the guard is started again whenever it ends."""
+    """Waits until the whole input is committed: the lag is 0. `keep`: the guard is started again whenever it ends.
 
-    def caught_up() -> bool:
-        _restart(worker if keep else None)
-        found = committed(broker, group_of(topics), topics)
-        return all(found.get(partition, 0) >= end for partition, end in ends(broker, topics.input).items())
+    Fails when no offset was committed for `seconds`: how long a backlog takes is for the machine to say.
+    """
+    while lag := _lag(broker, topics):
 
-    eventually(caught_up, f"everything is committed\n{worker.log()}", seconds, every=0.1)
+        def moved(before: int = lag) -> bool:
+            _restart(worker if keep else None)
+            return _lag(broker, topics) != before
+
+        eventually(moved, f"{lag} records are not committed\n{worker.log()}", seconds, every=0.1)
+
+
+def _lag(broker: Broker, topics: Topics) -> int:
+    """Records in the input that are not committed."""
+    found = committed(broker, group_of(topics), topics)
+    return sum(max(0, end - found.get(partition, 0)) for partition, end in ends(broker, topics.input).items())
 
 
 def _restart(worker: Worker | None) -> None:
