@@ -57,8 +57,9 @@ bench: $(READY) ## Ratios and timings, written to results/
 bench-kafka: $(READY) kafka ## What the stream costs against others, on a real broker (20 minutes; leave the machine alone)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench.kafka
 
-experiments: $(READY) ## Detection and false-quarantine figures, written to results/
+experiments: $(READY) ## The evaluation: result files into results/, then docs/evaluation.md
 	$(BIN)/depois experiment run all
+	$(BIN)/depois experiment report
 
 schemas: $(READY) ## Write schemas/ anew from the code's types
 	$(BIN)/python -m guard.schemas

@@ -44,9 +44,13 @@ class AugmenterSettings:
 
 @dataclass(frozen=True)
 class Cgan:
-    """A trained augmenter. `curves`: losses per step and parameter change per window; `steps` that were made."""
+    """A trained augmenter. `curves`: losses per step and parameter change per window; `steps` that were made.
+
+    `discriminator`: D_c in evaluation mode; the augmenter has no use for it, a plain GAN as mimic has.
+    """
 
     generator: Generator
+    discriminator: Discriminator
     labels: Tensor
     classes: int
     label_noise: float
@@ -86,7 +90,8 @@ def train_augmenter(
         game = _Game(rows, settings)
         steps = (progress or Silent()).track(range(settings.steps), "augmenter", settings.steps)
         made = game.run(rows, steps)
-    return Cgan(game.generator.eval(), rows.y, rows.classes, settings.label_noise, made, game.curves)
+    networks = game.generator.eval(), game.discriminator.eval()
+    return Cgan(*networks, rows.y, rows.classes, settings.label_noise, made, game.curves)
 
 
 class _Game:

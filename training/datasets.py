@@ -28,6 +28,7 @@ __all__ = [
     "load_fourclass",
     "load_house",
     "load_mnist",
+    "select_classes",
     "split_dataset",
 ]
 
@@ -150,6 +151,24 @@ def load_dataset(name: str) -> Dataset:
         if known == name:
             return load()
     raise WrongUse(f"there is no data set {name!r}; choose one of: {', '.join(DATASETS)}")
+
+
+def select_classes(dataset: Dataset, classes: tuple[int, ...]) -> Dataset:
+    """Only the rows of these class indices, which become 0, 1, … in the order given; |Sc| is at most what is left.
+
+    Raises `WrongUse` for regression.
+    """
+    if not isinstance(dataset.spec.label, ClassLabel):
+        raise WrongUse(f"{dataset.name} has no classes to choose from")
+    place = {label: index for index, label in enumerate(classes)}
+    rows = np.flatnonzero(np.isin(dataset.y, classes))
+    values = dataset.spec.label.values
+    label = ClassLabel.model_validate({"values": tuple(values[index] for index in classes)})
+    training = None if dataset.training_rows is None else int(np.sum(rows < dataset.training_rows))
+    clean = None if dataset.clean_rows is None else min(dataset.clean_rows, training or len(rows))
+    y = np.array([place[index] for index in dataset.y[rows].tolist()], np.int64)
+    spec = dataset.spec.model_copy(update={"label": label})
+    return Dataset(dataset.name, dataset.x[rows], y, spec, training_rows=training, clean_rows=clean)
 
 
 def split_dataset(dataset: Dataset, trusted: int | float, rng: np.random.Generator) -> Split:

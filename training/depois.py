@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from training.augmenter import AugmenterSettings
 from training.augmenters import AUGMENTERS, Augmenter
 from training.boundary import Boundary, fit_boundary
-from training.critic import Critic, LabelInput
+from training.critic import LabelInput
 from training.mimic import MimicSettings, train_mimic
 from training.networks import score_rows
 from training.presets import PRESETS, Preset
@@ -32,9 +33,12 @@ _MOST_SYNTHETIC = 50_000
 
 @dataclass(frozen=True)
 class DePois:
-    """A fitted pipeline: critic D_w, the augmented rows S_aug it was trained on, the boundary on them, and curves."""
+    """A fitted pipeline.
 
-    critic: Critic
+    `critic`: D_w, (z, y) → (n,); `augmented`: the rows S_aug that it was trained on; `boundary`: on them; and curves.
+    """
+
+    critic: nn.Module
     augmented: Rows
     boundary: Boundary
     curves: dict[str, list[float]] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from guard.spec import ClassLabel, InputSpec, NumberColumn, NumberLabel, TableIn
 from training.attacks.attack import Inputs, Labels
 from training.datasets import Dataset
 from training.defences import Defence, Evidence, Ranking
-from training.experiments.detection import recall_at
+from training.experiments.metrics import recall_at
 
 COLUMNS = TableInput(columns=tuple(NumberColumn(name=name, minimum=-3, maximum=3) for name in ("a", "b")))
 CLASSES = InputSpec(input=COLUMNS, label=ClassLabel(values=("lower", "upper")))

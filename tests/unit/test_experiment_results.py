@@ -2,38 +2,45 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from guard.errors import OutputFailed, WrongUse
 from training.experiments import EXPERIMENTS
-from training.experiments.circumstances import circumstances, code_digest
+from training.experiments.circumstances import circumstances
 from training.experiments.experiment import Case, Experiment, Row, Scale
 from training.experiments.results import run_experiment
+from training.experiments.sources import code_digest
 from training.experiments.summary import mean_and_spread
 from training.progress import Progress, Silent
 
 
 class Counting:
-    """An experiment that counts its runs, and breaks down at the run that it is told to."""
+    """Counts its runs, and breaks down at the run that it is told to. Cases b and c are one group."""
 
-    def __init__(self, breaks_at: int = 10_000, setting: int = 1) -> None:
+    def __init__(self, breaks_at: int = 10_000, setting: int = 1, sources: tuple[str, ...] = ("guard.cells",)) -> None:
         self.runs: list[tuple[str, int]] = []
+        self.groups: list[str] = []
         self.breaks_at = breaks_at
         self.setting = setting
+        self.sources = sources
 
-    def __call__(self, case: Case, seed: int, _progress: Progress) -> Row:
-        if len(self.runs) == self.breaks_at:
-            raise KeyboardInterrupt
-        self.runs.append((case.name, seed))
-        return {"value": seed * 2.0, "word": case.name}
+    def __call__(self, cases: Sequence[Case], seed: int, _progress: Progress) -> Iterator[Row]:
+        self.groups.append("".join(case.name for case in cases))
+        for case in cases:
+            if len(self.runs) == self.breaks_at:
+                raise KeyboardInterrupt
+            self.runs.append((case.name, seed))
+            yield {"value": seed * 2.0, "word": case.name, "inner": {"deep": {"value": seed}}}
 
     def cases(self, scale: Scale) -> tuple[Case, ...]:
-        return Case("a", {"setting": self.setting}), Case("b", {"setting": scale})
+        names = {"a": "", "b": "both", "c": "both"} | ({"d": ""} if scale == "paper" else {})
+        return tuple(Case(name, {"setting": self.setting}, self.sources, group) for name, group in names.items())
 
     def experiment(self) -> Experiment:
-        return Experiment("counting", "does it count?", self.cases, {"small": 3, "full": 4}, self, mean_and_spread)
+        return Experiment("counting", "does it count?", self.cases, {"small": 3, "paper": 4}, self, mean_and_spread)
 
     def run(self, folder: Path, scale: Scale = "small", seeds: int | None = None, jobs: int = 1) -> Row:
         return run_experiment(self.experiment(), folder, scale=scale, seeds=seeds, jobs=jobs, progress=Silent())
@@ -42,12 +49,19 @@ class Counting:
 def test_every_case_runs_at_every_seed_and_the_file_says_so(tmp_path: Path) -> None:
     counting = Counting()
     result = counting.run(tmp_path)
-    assert len(counting.runs) == 6
+    assert len(counting.runs) == 9
     assert json.loads((tmp_path / "counting.json").read_text()) == result
     assert [(row["case"], row["seed"]) for row in result["rows"]] == sorted(counting.runs)
     assert result["summary"]["a"]["value"] == {"mean": 2.0, "std": 2.0, "min": 0.0, "max": 4.0, "n": 3}
+    assert result["summary"]["b"]["inner"]["deep"]["value"]["mean"] == 1.0
     assert "word" not in result["summary"]["a"]
     assert result["circumstances"]["libraries"]["numpy"]
+
+
+def test_cases_of_one_group_run_together(tmp_path: Path) -> None:
+    counting = Counting()
+    counting.run(tmp_path, seeds=2)
+    assert counting.groups == ["a", "bc", "a", "bc"]
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -56,15 +70,18 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "counting.json").read_text())["rows"]) == 2
     rest = Counting()
     result = rest.run(tmp_path)
-    assert len(rest.runs) == 4
-    assert len(result["rows"]) == 6
+    assert rest.groups[0] == "c"
+    assert len(rest.runs) == 7
+    assert len(result["rows"]) == 9
     assert Counting().run(tmp_path) == result
 
 
 @pytest.mark.slow
 def test_processes_beside_each_other_give_the_same_rows(tmp_path: Path) -> None:
     alone, beside = Counting().run(tmp_path / "alone"), Counting().run(tmp_path / "beside", jobs=2)
-    assert [{**row, "seconds": 0} for row in beside["rows"]] == [{**row, "seconds": 0} for row in alone["rows"]]
+    for row in (*beside["rows"], *alone["rows"]):
+        row.update(seconds=0, cpu_seconds=0)
+    assert beside["rows"] == alone["rows"]
     assert beside["circumstances"]["threads"] == 1
 
 
@@ -76,23 +93,31 @@ def test_an_experiment_can_travel_to_another_process(experiment: Experiment) -> 
 def test_more_seeds_add_rows_and_fewer_leave_them_out(tmp_path: Path) -> None:
     Counting().run(tmp_path, seeds=1)
     more = Counting()
-    assert len(more.run(tmp_path, seeds=2)["rows"]) == 4
-    assert len(more.runs) == 2
-    assert len(Counting().run(tmp_path, seeds=1)["rows"]) == 2
+    assert len(more.run(tmp_path, seeds=2)["rows"]) == 6
+    assert len(more.runs) == 3
+    assert len(Counting().run(tmp_path, seeds=1)["rows"]) == 3
 
 
-@pytest.mark.parametrize("change", ["setting", "scale", "code", "damage"])
+def test_a_case_that_is_new_at_another_scale_runs_alone(tmp_path: Path) -> None:
+    Counting().run(tmp_path, seeds=1)
+    more = Counting()
+    assert len(more.run(tmp_path, "paper", seeds=1)["rows"]) == 4
+    assert more.runs == [("d", 0)]
+
+
+@pytest.mark.parametrize("change", ["setting", "code", "circumstances", "damage"])
 def test_rows_that_were_made_otherwise_are_not_mixed_in(change: str, tmp_path: Path) -> None:
     Counting().run(tmp_path, seeds=3)
     path = tmp_path / "counting.json"
-    if change == "code":
-        path.write_text(path.read_text().replace(code_digest(), "0" * 64))
+    if change == "circumstances":
+        path.write_text(path.read_text().replace('"cores"', '"kernels"'))
     if change == "damage":
         path.write_bytes(path.read_bytes()[:-20])
-    again = Counting(setting=2 if change == "setting" else 1)
-    result = again.run(tmp_path, scale="full" if change == "scale" else "small", seeds=3)
-    assert len(again.runs) == 6
-    assert len(result["rows"]) == 6
+    sources = ("guard.cells", "guard.errors") if change == "code" else ("guard.cells",)
+    again = Counting(setting=2 if change == "setting" else 1, sources=sources)
+    result = again.run(tmp_path, seeds=3)
+    assert len(again.runs) == 9
+    assert len(result["rows"]) == 9
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -109,7 +134,6 @@ def test_no_seed_is_refused(tmp_path: Path) -> None:
 def test_circumstances_name_no_path_and_no_user() -> None:
     text = json.dumps(circumstances())
     assert "/" not in text.replace("w/ ", "")
-    assert len(code_digest()) == 64
 
 
 def test_names_are_unique_and_usable_as_file_names() -> None:
@@ -120,7 +144,7 @@ def test_names_are_unique_and_usable_as_file_names() -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
 def test_settings_can_be_written_as_json(experiment: Experiment) -> None:
-    for scale in ("small", "full"):
+    for scale in ("small", "paper"):
         cases = experiment.cases(scale)
         assert cases
         json.dumps([case.settings for case in cases], allow_nan=False)
@@ -129,3 +153,12 @@ def test_settings_can_be_written_as_json(experiment: Experiment) -> None:
 
 def test_one_seed_has_no_spread() -> None:
     assert mean_and_spread([{"a": 1.0}])["a"]["std"] is None
+
+
+def test_cases_have_names_of_their_own_and_code_that_is_there() -> None:
+    for experiment in EXPERIMENTS:
+        for scale in ("small", "paper"):
+            cases = experiment.cases(scale)
+            assert len({case.name for case in cases}) == len(cases)
+            assert all(case.sources for case in cases)
+    assert len({code_digest(*case.sources) for experiment in EXPERIMENTS for case in experiment.cases("small")}) > 3

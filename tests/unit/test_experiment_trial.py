@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,9 @@ from sklearn.datasets import make_moons
 from guard.bundle import load_bundle
 from guard.spec import ClassLabel, InputSpec, NumberColumn, TableInput
 from guard.verdict import Status
-from training.attacks.confident_flip import CONFIDENT_FLIP
 from training.datasets import Dataset
-from training.experiments.detection import detect
 from training.experiments.trial import ALPHA, train_trial
 from training.job import train_bundle
-from training.presets import PRESETS
 from training.progress import Silent
 from training.snapshot import snapshot_from_arrays
 
@@ -32,7 +28,7 @@ def moons() -> Dataset:
 def test_a_trial_says_what_its_bundle_says(moons: Dataset, tmp_path: Path) -> None:
     """Clean and flipped rows: the same verdicts, and p-values alike up to one rank of 120 (float32 arithmetic)."""
     trusted = np.arange(120)
-    trial = train_trial(moons, trusted, "fast", 3, Silent())
+    trial = train_trial(moons.x[trusted], moons.y[trusted], moons.spec, "fast", 3, Silent())
     snapshot = snapshot_from_arrays(moons.x[trusted], moons.y[trusted], moons.spec, seed=3)
     train_bundle(snapshot, tmp_path / "bundle", alpha=ALPHA, preset="fast", device="cpu", seed=3)
     bundle = load_bundle(tmp_path / "bundle")
@@ -44,15 +40,3 @@ def test_a_trial_says_what_its_bundle_says(moons: Dataset, tmp_path: Path) -> No
     assert np.array_equal(judged.held, held)
     assert np.allclose(judged.p_values, [verdict.p_value for verdict in verdicts], atol=1 / 121 + 1e-9)
     assert trial.fusion.card == bundle.alpha
-
-
-@pytest.mark.slow
-def test_detection_puts_the_published_method_beside_the_guard(moons: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    brief = replace(PRESETS["paper"], augment=20, mimic=20)
-    row = detect(moons, CONFIDENT_FLIP, 0.2, "fast", 0, Silent(), published=brief)
-    assert (row["trusted"], row["poison"], row["clean"]) == (67, 56, 120)
-    for name in ("fqr", "recall", "auroc", "recall_at_1"):
-        assert 0 <= float(str(row[name])) <= 1
-        assert 0 <= float(str(row[f"depois_{name}"])) <= 1
-    assert float(str(row["auroc"])) > 0.9
-    assert row["extrapolated"] is True

@@ -9,7 +9,7 @@ import numpy as np
 from guard.spec import ClassLabel, InputSpec
 from training.attacks.attack import Attack, AttackerRows, Inputs, Labels, Poison, Predict
 
-__all__ = ["Harm", "measure_harm"]
+__all__ = ["Harm", "mean_error", "measure_harm"]
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,11 @@ def measure_harm(
     x, y = np.concatenate([rows.x[kept], poison.x]), np.concatenate([rows.y[kept], poison.y])
     clean = attack.victim(rows.x, rows.y, rows.spec, seed)
     poisoned = attack.victim(x, y, rows.spec, seed)
-    return Harm(_error(clean, test, rows.spec), _error(poisoned, test, rows.spec))
+    return Harm(mean_error(clean, test, rows.spec), mean_error(poisoned, test, rows.spec))
 
 
-def _error(predict: Predict, test: tuple[Inputs, Labels], spec: InputSpec) -> float:
+def mean_error(predict: Predict, test: tuple[Inputs, Labels], spec: InputSpec) -> float:
+    """Share of wrong classes, or mean squared error over the label range squared, on `test`, encoded (x, y)."""
     x, y = test
     if isinstance(spec.label, ClassLabel):
         return float(np.mean(predict(x) != y))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,9 +15,11 @@ import typer
 from guard.errors import WrongUse
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from training.experiments.experiment import Experiment, Row
 
-__all__ = ["app", "list_experiments", "run"]
+__all__ = ["app", "list_experiments", "report", "run"]
 
 app = typer.Typer(
     help="Measure detection on real data; write into results/.",
@@ -43,9 +46,9 @@ def list_experiments(
         rows = [{"name": e.name, "figure": e.figure, "seeds": e.seeds} for e in EXPERIMENTS]
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         return
-    table = Table("experiment", "question", "seeds small / full")
+    table = Table("experiment", "question", "seeds small / paper")
     for experiment in EXPERIMENTS:
-        table.add_row(experiment.name, experiment.figure, f"{experiment.seeds['small']} / {experiment.seeds['full']}")
+        table.add_row(experiment.name, experiment.figure, f"{experiment.seeds['small']} / {experiment.seeds['paper']}")
     Console(markup=False, emoji=False, highlight=False).print(table)
 
 
@@ -54,13 +57,13 @@ def run(
     name: Annotated[str, typer.Argument(help="An experiment of `depois experiment list`, or all.")],
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds; else what the scale says.")] = None,
     jobs: Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0: one per core.")] = 0,
-    scale: Annotated[Literal["small", "full"], typer.Option(help="small fits a machine of two cores.")] = "small",
+    scale: Annotated[Literal["small", "paper"], typer.Option(help="paper wants a GPU.")] = "small",
     out: Annotated[Path, typer.Option(help="Folder of the result files.", metavar="DIR")] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Run an experiment, or go on with one that was stopped: rows that its file holds are not run again.
 
-    Example: depois experiment run confident-flips-fourclass --seeds 5
+    Example: depois experiment run fourclass --seeds 5
     """
     from training.experiments.results import result_path, run_experiment
     from training.progress import terminal_progress
@@ -76,6 +79,35 @@ def run(
     if as_json:
         summaries = {key: result["summary"] for key, result in results.items()}
         sys.stdout.write(json.dumps(summaries, indent=2, ensure_ascii=False) + "\n")
+
+
+@app.command("report")
+def report(
+    results: Annotated[Path, typer.Option(help="Folder of the result files.", metavar="DIR")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="The page; its plots go beside it.")] = Path("docs/evaluation.md"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,  # noqa: FBT002
+) -> None:
+    """Write the evaluation page from result files alone: printed figures, ours, and a verdict on each claim.
+
+    Example: depois experiment report --out docs/evaluation.md
+    """
+    from training.experiments.report.claims import CLAIMS, verdict
+    from training.experiments.report.evidence import read_evidence
+    from training.experiments.report.page import write_report
+
+    write_report(results, out)
+    evidence = read_evidence(results)
+    measured = [(claim, claim.measure(evidence)) for claim in CLAIMS]
+    verdicts = [
+        {"item": one.item, "what": one.words, "printed": one.printed, "measured": value, "verdict": verdict(one, value)}
+        for one, value in measured
+    ]
+    if as_json:
+        sys.stdout.write(json.dumps(verdicts, indent=2, ensure_ascii=False) + "\n")
+        return
+    counts = Counter(str(one["verdict"]).split(":")[0].split(",")[0] for one in verdicts)
+    spelt = ", ".join(f"{count} {words}" for words, count in counts.most_common())
+    typer.echo(f"{out}: {len(verdicts)} claims, {spelt}")
 
 
 def _chosen(name: str) -> Sequence[Experiment]:
@@ -95,11 +127,28 @@ def _show(result: Row, path: Path) -> None:
 
     console = Console(markup=False, emoji=False, highlight=False)
     summary: Any = result["summary"]
-    table = Table("figure", *summary, title=str(result["figure"]))
-    for figure in next(iter(summary.values()), {}):
-        table.add_row(figure, *(_spell(case.get(figure)) for case in summary.values()))
+    if any("methods" in case for case in summary.values()):
+        table = _methods_table(summary, str(result["figure"]))
+    else:
+        table = Table("figure", *summary, title=str(result["figure"]))
+        for figure in next(iter(summary.values()), {}):
+            table.add_row(figure, *(_spell(case.get(figure)) for case in summary.values()))
     console.print(table)
     console.print(f"Every row, with machine and versions: {path}")
+
+
+def _methods_table(summary: Any, title: str) -> Table:
+    """A line for each method in each case: its own verdict, and recall at fixed false-quarantine rates."""
+    from rich.table import Table
+
+    figures = {"recall_at_1": "recall, FQR 1 %", "recall_at_5": "FQR 5 %", "auroc": "AUROC"}
+    figures |= {"recall": "own recall", "fqr": "own FQR", "paper_accuracy": "accuracy", "paper_f1": "F1"}
+    table = Table("case", "method", *figures.values(), title=title)
+    for name, case in summary.items():
+        for index, (method, measured) in enumerate(case["methods"].items()):
+            cells = (_spell(measured.get(figure, "–")) for figure in figures)
+            table.add_row("" if index else name, method, *cells, end_section=index == len(case["methods"]) - 1)
+    return table
 
 
 def _spell(value: Any) -> str:

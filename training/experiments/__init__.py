@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from training.experiments.attacks import CONFIDENT_FLIPS_FOURCLASS, RANDOM_FLIPS_MNIST, STATP_HOUSE
+from training.experiments.components import COMPONENTS
 from training.experiments.cost import GRAPH_SPEED, TRAIN_TIME
 from training.experiments.experiment import Experiment
 from training.experiments.false_quarantine import FALSE_QUARANTINE_RATE
+from training.experiments.fourclass import FOURCLASS
+from training.experiments.house import HOUSE
+from training.experiments.known_classes import KNOWN_CLASSES
+from training.experiments.mnist import MNIST
+from training.experiments.published_cost import METHOD_SPEED, PUBLISHED_TIME
+from training.experiments.trusted_poison import TRUSTED_POISON
 
 __all__ = ["EXPERIMENTS", "Experiment"]
 
 EXPERIMENTS: tuple[Experiment, ...] = (
     GRAPH_SPEED,
-    STATP_HOUSE,
-    CONFIDENT_FLIPS_FOURCLASS,
-    FALSE_QUARANTINE_RATE,
-    RANDOM_FLIPS_MNIST,
+    METHOD_SPEED,
+    PUBLISHED_TIME,
     TRAIN_TIME,
+    HOUSE,
+    FOURCLASS,
+    MNIST,
+    COMPONENTS,
+    TRUSTED_POISON,
+    KNOWN_CLASSES,
+    FALSE_QUARANTINE_RATE,
 )
-"""Every experiment, the quick ones first; adding one touches its file and this list."""
+"""Every experiment; adding one touches its file and this list."""

@@ -1,8 +1,7 @@
-"""What a measured number depends on beside its settings: the machine, the libraries and the code."""
+"""What a measured number depends on beside its settings and the code: the machine and the libraries."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from importlib.metadata import version
@@ -12,30 +11,20 @@ import torch
 
 from training.experiments.experiment import Row
 
-__all__ = ["circumstances", "code_digest"]
+__all__ = ["circumstances"]
 
 _LIBRARIES = ("numpy", "onnxruntime", "scikit-learn", "scipy", "torch")
 
 
 def circumstances() -> Row:
-    """Machine kind, Python, library versions and the digest of the code that runs."""
+    """Machine kind, Python and library versions."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in _LIBRARIES},
-        "code_sha256": code_digest(),
     }
-
-
-def code_digest() -> str:
-    """SHA-256 over the sources of `guard` and `training`: a result is resumed only by the code that began it."""
-    root = Path(__file__).parents[2]
-    digest = hashlib.sha256()
-    for path in sorted([*(root / "guard").rglob("*.py"), *(root / "training").rglob("*.py")]):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def _cpu() -> str:

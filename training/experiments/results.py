@@ -1,11 +1,13 @@
-"""Runs an experiment and keeps its result file: written after every row, and taken up again where it was left."""
+"""Runs an experiment and keeps its result file: written after every group, and taken up again where it was left."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 from typing import cast
@@ -16,11 +18,13 @@ from pydantic import JsonValue
 from guard.errors import OutputFailed, WrongUse
 from training.experiments.circumstances import circumstances
 from training.experiments.experiment import Case, Experiment, Row, Scale
+from training.experiments.sources import code_digest
 from training.progress import Progress, Silent
 
 __all__ = ["result_path", "run_experiment"]
 
-Planned = tuple[Case, int]
+Planned = tuple[tuple[Case, ...], int]
+"""Cases of one group, and a seed."""
 
 
 def result_path(experiment: Experiment, folder: Path) -> Path:
@@ -40,8 +44,9 @@ def run_experiment(
     """Runs every case at every seed that the result file does not hold yet, and returns what the file says.
 
     `seeds`: how many, from 0 on; None: as many as the scale asks for. `jobs`: processes of one thread each; 1, or an
-    experiment that is timed: this process, with all its threads. Rows of other code, other versions, another machine
-    or another scale are dropped, not mixed in. Raises OutputFailed; WrongUse for fewer than one seed.
+    experiment that is timed: this process, with all its threads. A row is kept while its settings and the code behind
+    it (`Case.sources`) are the same; rows of other versions or another machine are dropped, not mixed in.
+    Raises OutputFailed; WrongUse for fewer than one seed.
     """
     count = experiment.seeds[scale] if seeds is None else seeds
     if count < 1:
@@ -50,35 +55,58 @@ def run_experiment(
     here = jobs == 1 or experiment.timed
     head = _head(experiment, scale, cases, torch.get_num_threads() if here else 1)
     rows = _kept_rows(path, head, cases, count)
-    done = {(row["case"], row["seed"]) for row in rows}
-    planned = [(case, seed) for seed in range(count) for case in cases if (case.name, seed) not in done]
+    planned = _plan(cases, count, {(row["case"], row["seed"]) for row in rows})
     made = _run_here(experiment, planned, progress) if here else _run_beside(experiment, planned, jobs)
-    for row in progress.track(made, experiment.name, total=len(planned)):
+    for row in progress.track(made, experiment.name, total=sum(len(group) for group, _ in planned)):
         rows.append(row)
         _write(path, _document(experiment, head, rows))
     return _document(experiment, head, rows)
 
 
+def _plan(cases: Sequence[Case], seeds: int, done: set[tuple[JsonValue, JsonValue]]) -> list[Planned]:
+    """What is missing, group by group; a case without a group is one by itself."""
+    grouped = [tuple(group) for _, group in groupby(cases, key=lambda case: case.group or case.name)]
+    missing = [
+        (tuple(case for case in group if (case.name, seed) not in done), seed)
+        for seed in range(seeds)
+        for group in grouped
+    ]
+    return [(group, seed) for group, seed in missing if group]
+
+
 def _run_here(experiment: Experiment, planned: Sequence[Planned], progress: Progress) -> Iterator[Row]:
-    for case, seed in planned:
-        yield _timed_row(experiment, case, seed, progress)
+    for group, seed in planned:
+        yield from _timed_rows(experiment, group, seed, progress)
 
 
 def _run_beside(experiment: Experiment, planned: Sequence[Planned], jobs: int) -> Iterator[Row]:
-    """The same in `jobs` fresh processes; rows come in the order in which they are done."""
+    """The same in `jobs` fresh processes; groups come in the order in which they are done."""
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_use_one_thread) as pool:
-        for done in as_completed([pool.submit(_timed_row, experiment, *one, Silent()) for one in planned]):
-            yield done.result()
+        for done in as_completed([pool.submit(_rows_of_group, experiment, *one) for one in planned]):
+            yield from done.result()
 
 
 def _use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _timed_row(experiment: Experiment, case: Case, seed: int, progress: Progress) -> Row:
-    began = time.perf_counter()
-    row = experiment.run(case, seed, progress)
-    return {"case": case.name, "seed": seed, **row, "seconds": round(time.perf_counter() - began, 2)}
+def _rows_of_group(experiment: Experiment, group: tuple[Case, ...], seed: int) -> list[Row]:
+    return list(_timed_rows(experiment, group, seed, Silent()))
+
+
+def _timed_rows(experiment: Experiment, group: tuple[Case, ...], seed: int, progress: Progress) -> Iterator[Row]:
+    """Each row with the time it took; what a group trains is counted to its first row."""
+    wall, work = time.perf_counter(), time.process_time()
+    for case, figures in zip(group, experiment.run(group, seed, progress), strict=True):
+        seconds = {"seconds": round(time.perf_counter() - wall, 2), "cpu_seconds": round(time.process_time() - work, 2)}
+        yield {"case": case.name, "seed": seed, "digest": _digest(case), **figures, **seconds}
+        wall, work = time.perf_counter(), time.process_time()
+
+
+def _digest(case: Case) -> str:
+    """What a row depends on beside the seed and the circumstances: settings and code."""
+    settings = json.dumps(case.settings, sort_keys=True)
+    return hashlib.sha256(f"{settings}\n{code_digest(*case.sources)}".encode()).hexdigest()[:16]
 
 
 def _head(experiment: Experiment, scale: Scale, cases: Sequence[Case], threads: int) -> Row:
@@ -93,19 +121,20 @@ def _head(experiment: Experiment, scale: Scale, cases: Sequence[Case], threads: 
 
 
 def _kept_rows(path: Path, head: Row, cases: Sequence[Case], seeds: int) -> list[Row]:
-    """Rows of an earlier run under the same head, of cases and seeds that are asked for."""
+    """Rows of an earlier run in the same circumstances and by the same code, of cases and seeds that are asked for."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    if not isinstance(found, dict) or any(found.get(key) != json.loads(json.dumps(head[key])) for key in head):
+    if not isinstance(found, dict) or any(found.get(key) != head[key] for key in ("experiment", "circumstances")):
         return []
-    names = {case.name for case in cases}
-    return [row for row in found["rows"] if row["case"] in names and row["seed"] < seeds]
+    digests = {case.name: _digest(case) for case in cases}
+    return [row for row in found["rows"] if row.get("digest") == digests.get(row["case"], "") and row["seed"] < seeds]
 
 
 def _document(experiment: Experiment, head: Row, unsorted: Sequence[Row]) -> Row:
-    rows = sorted(unsorted, key=lambda row: (str(row["case"]), int(str(row["seed"]))))
+    place = {name: index for index, name in enumerate(cast("dict[str, JsonValue]", head["cases"]))}
+    rows = sorted(unsorted, key=lambda row: (place[str(row["case"])], int(str(row["seed"]))))
     names = dict.fromkeys(str(row["case"]) for row in rows)
     summary = {name: experiment.summarise([row for row in rows if row["case"] == name]) for name in names}
     return {**head, "summary": cast("JsonValue", summary), "rows": cast("JsonValue", rows)}

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from guard.calibration import Fusion, Judged
 from guard.encoding import class_indices
+from guard.spec import InputSpec
 from training.assemble import calibrate
 from training.attacks.attack import Inputs, Labels
-from training.datasets import Dataset
 from training.device import deterministic
 from training.folds import plan_folds
 from training.learn import Learned, Stages, learn
@@ -46,14 +46,8 @@ class Trial:
     def rows(self, x: Inputs, y: Labels) -> Rows:
         """Encoded samples as members see them."""
         with torch.no_grad():
-            z = self.learned.preprocess(torch.from_numpy(x))
+            z = self.learned.preprocess(torch.from_numpy(x)).to(self.learned.data.device)
         return Rows(z, self.learned.targets(y), self.learned.data.classes)
-
-    @property
-    def trusted(self) -> Rows:
-        """The trusted rows, all of them."""
-        data = self.learned.data
-        return Rows(data.z, data.y, data.classes)
 
     def surprise(self, x: Inputs, y: Labels) -> NDArray[np.float64]:
         """The fusion's statistic S (n,), which orders samples also where their p-values tie; higher is suspicious."""
@@ -62,12 +56,18 @@ class Trial:
 
 
 def train_trial(
-    dataset: Dataset, trusted: NDArray[np.int64], preset: PresetName, seed: int, progress: Progress
+    x: Inputs,
+    y: Labels,
+    spec: InputSpec,
+    preset: PresetName,
+    seed: int,
+    progress: Progress,
+    device: torch.device | None = None,
 ) -> Trial:
-    """Learns from the rows `trusted` of `dataset` on the CPU, as `train_bundle` does."""
-    snapshot = snapshot_from_arrays(dataset.x[trusted], dataset.y[trusted], dataset.spec, seed=seed)
+    """Learns from the trusted rows x, y as `train_bundle` does; without a `device` on the CPU."""
+    snapshot = snapshot_from_arrays(x, y, spec, seed=seed)
     budget = PRESETS[preset]
     with deterministic():
         plan = plan_folds(snapshot, budget.folds)
-        learned = learn(snapshot, plan, budget, seed, torch.device("cpu"), progress, Stages())
+        learned = learn(snapshot, plan, budget, seed, device or torch.device("cpu"), progress, Stages())
     return Trial(learned, calibrate(learned, snapshot, ALPHA)[1])

@@ -1,0 +1,1 @@
+"""The page `docs/evaluation.md`: printed figures beside measured ones, from result files alone."""

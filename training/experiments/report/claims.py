@@ -1,0 +1,260 @@
+"""What the paper claims, one number each, and the rule by which a verdict is spoken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from training.experiments.report.evidence import Evidence, Measured
+from training.experiments.report.printed import ATTACKS, METHODS, SHARES, TABLE_III, implied_mix
+
+__all__ = ["CLAIMS", "Claim", "contradictions", "verdict"]
+
+_ACCEPT_ALL = 1 / 1.2
+_MIX = (0.1, 0.4)
+
+Measure = Callable[[Evidence], float | None]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim as a number, whose sign is its shape.
+
+    `printed`: None where only the direction is printed, which is then `sign`. `measure`: ours; None where a result is
+    missing, and `needs` names the experiment that makes it. `tolerance`: how far both may lie apart. `comparable`:
+    False for seconds and distances, of which only the direction can be reproduced. `obstacle`: why it cannot be.
+    """
+
+    item: str
+    words: str
+    printed: float | None
+    measure: Measure
+    needs: str
+    tolerance: float = 0.05
+    sign: int = 1
+    comparable: bool = True
+    obstacle: str = ""
+
+
+def verdict(claim: Claim, measured: float | None) -> str:
+    """The words for a claim.
+
+    reproduced: at most `tolerance` apart, and no other sign where the printed effect is larger than that. shape only:
+    farther apart, or not comparable, but of the printed sign. not reproduced: another sign, or none where one is
+    printed. cannot be, because …: an obstacle that no run removes. missing: no result yet.
+    """
+    if claim.obstacle:
+        return f"cannot be, because {claim.obstacle}"
+    if measured is None:
+        return f"missing: `depois experiment run {claim.needs}`"
+    sign = claim.sign if claim.printed is None else claim.printed
+    near = claim.comparable and claim.printed is not None and abs(measured - claim.printed) <= claim.tolerance
+    if near and (sign * measured > 0 or abs(sign) <= claim.tolerance):
+        return "reproduced"
+    return "shape only" if sign * measured > 0 else "not reproduced"
+
+
+def contradictions(attack: str, method: str) -> int:
+    """In how many of the six printed cells accuracy, recall and F1 imply a mix outside 0.1 … 0.4; the text says 0.2."""
+    cells = TABLE_III[attack, method]
+    mixes = [implied_mix(*figures) for figures in zip(cells.accuracy, cells.recall, cells.f1, strict=True)]
+    return sum(not _MIX[0] <= mix <= _MIX[1] for mix in mixes)
+
+
+def _table_iii(attack: str) -> Claim:
+    """De-Pois's mean accuracy over the shares that were measured, above what accepting everything scores."""
+    stand = ATTACKS[attack]
+
+    def shared(evidence: Evidence) -> list[tuple[float, float]]:
+        cells = zip(SHARES, TABLE_III[attack, "De-Pois"].accuracy, strict=True)
+        found = [(evidence.at(stand.experiment, stand.attack, share), printed) for share, printed in cells]
+        pairs = [(case.figure("depois", "paper_accuracy"), printed) for case, printed in found if case is not None]
+        return [(measured, printed) for measured, printed in pairs if measured is not None]
+
+    def measure(evidence: Evidence) -> float | None:
+        pairs = shared(evidence)
+        return sum(measured for measured, _ in pairs) / len(pairs) - _ACCEPT_ALL if pairs else None
+
+    printed = sum(TABLE_III[attack, "De-Pois"].accuracy) / len(SHARES) - _ACCEPT_ALL
+    return Claim(
+        f"Table III, {attack}",
+        "mean accuracy of De-Pois, less the .833 of accepting everything",
+        printed,
+        measure,
+        stand.experiment,
+    )
+
+
+def _against(attack: str, baseline: str, *, figure: str = "accuracy") -> Claim:
+    """Figs 5 to 7 and Table III at 20 % trusted: De-Pois less a baseline, each by its own verdict."""
+    stand = ATTACKS[attack]
+    column = SHARES.index(0.20)
+    ours, theirs = (getattr(TABLE_III[attack, name], figure)[column] for name in ("De-Pois", baseline))
+
+    def measure(evidence: Evidence) -> float | None:
+        case = evidence.at(stand.experiment, stand.attack, 0.20)
+        return _difference(case, "depois", METHODS[baseline], f"paper_{figure}")
+
+    words = f"{figure} of De-Pois less that of {baseline}, {attack}, 20 % trusted"
+    return Claim(f"Figs 5–7 and Table III, {attack}", words, ours - theirs, measure, stand.experiment)
+
+
+def _difference(case: Measured | None, one: str, other: str, figure: str) -> float | None:
+    found = (case.figure(one, figure), case.figure(other, figure)) if case else (None, None)
+    return None if found[0] is None or found[1] is None else found[0] - found[1]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _between_variants(one: str, other: str) -> Measure:
+    return lambda evidence: _mean(
+        [_difference(case, one, other, "paper_accuracy") for case in evidence.cases("components")]
+    )
+
+
+def _synthetic_or_real(data: str) -> Claim:
+    def measure(evidence: Evidence) -> float | None:
+        cases = [case for case in evidence.cases("components") if case.ground["data"] == data]
+        pair = "depois:cgan+authenticator/cwgan-gp", "depois:real/cwgan-gp"
+        return _mean([_difference(case, *pair, "paper_accuracy") for case in cases])
+
+    words = f"{data}: accuracy of De-Pois on augmented rows less that on as many real ones (“quite close”)"
+    return Claim("Fig. 4", words, 0.0, measure, "components")
+
+
+def _likeness(data: str, figure: str, printed: float) -> Claim:
+    def measure(evidence: Evidence) -> float | None:
+        cases = [case for case in evidence.cases("components") if case.ground["data"] == data]
+        found = [case.summary.get("likeness", {}) for case in cases]
+        return _mean([one["cgan"][figure]["mean"] - one["cgan+authenticator"][figure]["mean"] for one in found if one])
+
+    words = f"{data}: {figure.upper()} of cGAN less that of cGAN with authenticator"
+    return Claim("Table II", words, printed, measure, "components", comparable=False)
+
+
+def _boundary(evidence: Evidence) -> float | None:
+    case = evidence.at("mnist", "projected-gradient", 0.20)
+    held = (case.figure("depois", "recall"), case.figure("depois", "fqr")) if case else (None, None)
+    return None if held[0] is None or held[1] is None else held[0] - held[1]
+
+
+def _few_rows(experiment: str, attack: str) -> Claim:
+    def measure(evidence: Evidence) -> float | None:
+        few, more = (evidence.at(experiment, attack, share) for share in (0.005, 0.05))
+        ends = [case.figure("depois", "paper_accuracy") if case else None for case in (few, more)]
+        return None if ends[0] is None or ends[1] is None else ends[0] - ends[1]
+
+    return Claim(
+        "Fig. 10", f"{experiment}: accuracy of De-Pois at .5 % trusted less that at 5 %", -0.20, measure, experiment
+    )
+
+
+def _dirty(evidence: Evidence) -> float | None:
+    falls = []
+    for case in evidence.cases("trusted-poison"):
+        clean = [
+            one for one in evidence.table("trusted-poison", case.attack) if one.ground["data"] == case.ground["data"]
+        ]
+        if case.ground["dirty"] and clean:
+            now, before = case.figure("depois", "paper_accuracy"), clean[0].figure("depois", "paper_accuracy")
+            falls += [] if now is None or before is None else [now - before]
+    return _mean(falls)
+
+
+def _known(evidence: Evidence) -> float | None:
+    by_known = {
+        case.ground["known"]: case.figure("depois", "paper_accuracy") for case in evidence.cases("known-classes")
+    }
+    few, all_known = by_known.get(5), by_known.get(None)
+    return None if few is None or all_known is None else few - all_known
+
+
+def _seconds(data: str, baseline: str, printed: float) -> Claim:
+    def measure(evidence: Evidence) -> float | None:
+        ours, theirs = (evidence.number("method-speed", data, method) for method in ("depois", METHODS[baseline]))
+        return None if ours is None or theirs is None else ours - theirs
+
+    words = f"{data}: seconds per 1000 samples of De-Pois less those of {baseline}"
+    return Claim("Table IV", words, printed, measure, "method-speed", comparable=False)
+
+
+def _training(data: str, printed: float) -> Claim:
+    def measure(evidence: Evidence) -> float | None:
+        mimic, augment = (evidence.number("published-time", data, f"{part}_seconds") for part in ("mimic", "augment"))
+        return None if mimic is None or augment is None else mimic - augment
+
+    words = f"{data}: seconds to train the mimic less those to train the augmenter"
+    return Claim("Table V", words, printed, measure, "published-time", comparable=False)
+
+
+def _impossible(item: str, words: str, obstacle: str) -> Claim:
+    return Claim(item, words, None, lambda _evidence: None, "", obstacle=obstacle)
+
+
+CLAIMS: tuple[Claim, ...] = (
+    _impossible("Table II", "IS and FID on CIFAR-10", "Inception's weights are not at hand; a stand-in is below"),
+    _likeness("fourclass", "wd", 0.89 - 0.61),
+    _likeness("fourclass", "aed", 91.65 - 87.97),
+    _likeness("house", "wd", 2.20 - 1.98),
+    _likeness("house", "aed", 7.93 - 7.84),
+    Claim(
+        "Fig. 3",
+        "poison below y_thr less clean rows below it; printed for TCL on CIFAR-10, measured for PGD on MNIST",
+        0.462,
+        _boundary,
+        "mnist",
+        comparable=False,
+    ),
+    _synthetic_or_real("fourclass"),
+    _synthetic_or_real("house"),
+    *(_table_iii(attack) for attack in ATTACKS),
+    _against("LF", "CD"),
+    _against("LF", "DUTI"),
+    _against("LF", "Sever"),
+    _against("R", "TRIM"),
+    _against("R", "DUTI"),
+    _against("R", "Sever"),
+    Claim(
+        "Fig. 8",
+        "accuracy that the authenticator adds, mean over the data sets (“at least .03”)",
+        0.03,
+        _between_variants("depois:cgan+authenticator/cwgan-gp", "depois:cgan/cwgan-gp"),
+        "components",
+        tolerance=0.02,
+    ),
+    Claim(
+        "Fig. 8",
+        "accuracy that the cWGAN-GP adds to a GAN, mean over the data sets (“at least .05”)",
+        0.05,
+        _between_variants("depois:cgan+authenticator/cwgan-gp", "depois:cgan+authenticator/gan"),
+        "components",
+        tolerance=0.02,
+    ),
+    _few_rows("fourclass", "adversarial-flip"),
+    _few_rows("house", "statistical"),
+    Claim("Fig. 11", "accuracy of De-Pois with poison in St less that without", -0.10, _dirty, "trusted-poison"),
+    _impossible("Fig. 12", "CIFAR-100 beside CIFAR-10", "CIFAR-100 is not among the data"),
+    Claim(
+        "Fig. 13",
+        "accuracy of De-Pois when 5 of 10 classes are known less that for all; printed on CIFAR-10, measured on MNIST",
+        None,
+        _known,
+        "known-classes",
+        sign=-1,
+    ),
+    _seconds("fourclass", "DUTI", 0.306 - 0.069),
+    _seconds("house", "TRIM", 0.068 - 0.007),
+    _seconds("mnist", "CD", 0.108 - 0.05),
+    _training("fourclass", 30.75 - 27.1),
+    _training("house", 179.5 - 32.3),
+    _training("mnist", 654 - 544),
+    _impossible(
+        "MNIST reimplementation",
+        "its printed figures",
+        "its code overwrites the poison with a ramp of pixel values before it is judged",
+    ),
+)
+"""In the order of the paper."""
