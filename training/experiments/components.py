@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training.experiments.compare import run_settings
 from training.experiments.experiment import Case, Experiment, Scale
-from training.experiments.setting import Ground, Setting, as_cases
+from training.experiments.setting import DEVICES, Ground, Setting, as_cases
 from training.experiments.summary import mean_and_spread
 from training.experiments.variants import variant_name
 
@@ -22,7 +22,7 @@ _CLEAN_ROWS = {"small": 2_000, "paper": None}
 
 
 def _cases(scale: Scale) -> tuple[Case, ...]:
-    mnist = Ground(data="mnist", trusted=0.20, clean_rows=_CLEAN_ROWS[scale])
+    mnist = Ground(data="mnist", trusted=0.20, clean_rows=_CLEAN_ROWS[scale], device=DEVICES[scale])
     attacked = {
         "adversarial-flip": Ground(data="fourclass", trusted=0.20),
         "statistical": Ground(data="house", trusted=0.20),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from training.experiments.compare import run_settings
 from training.experiments.experiment import Case, Experiment, Scale
 from training.experiments.roster import GUARD, PUBLISHED
-from training.experiments.setting import Ground, Setting, as_cases
+from training.experiments.setting import DEVICES, Ground, Setting, as_cases
 from training.experiments.summary import mean_and_spread
 
 __all__ = ["KNOWN_CLASSES"]
@@ -16,7 +16,8 @@ _PRESET = {"small": "fast", "paper": "standard"}
 
 
 def _cases(scale: Scale) -> tuple[Case, ...]:
-    shared = {"data": "mnist", "trusted": 0.20, "clean_rows": _CLEAN_ROWS[scale], "preset": _PRESET[scale]}
+    sizes = {"clean_rows": _CLEAN_ROWS[scale], "preset": _PRESET[scale], "device": DEVICES[scale]}
+    shared = {"data": "mnist", "trusted": 0.20} | sizes
     return as_cases(
         Setting(
             ground=Ground.model_validate(shared | {"known": known}),

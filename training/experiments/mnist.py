@@ -5,7 +5,7 @@ from __future__ import annotations
 from training.experiments.compare import run_settings
 from training.experiments.experiment import Case, Experiment, Scale
 from training.experiments.roster import GUARD, PUBLISHED
-from training.experiments.setting import Ground, Setting, as_cases
+from training.experiments.setting import DEVICES, Ground, Setting, as_cases
 from training.experiments.summary import mean_and_spread
 
 __all__ = ["MNIST"]
@@ -17,7 +17,8 @@ _CLEAN_ROWS = {"small": 5_000, "paper": None}
 
 
 def _cases(scale: Scale) -> tuple[Case, ...]:
-    grounds = [Ground(data="mnist", trusted=share, clean_rows=_CLEAN_ROWS[scale]) for share in _SHARES]
+    rows, device = _CLEAN_ROWS[scale], DEVICES[scale]
+    grounds = [Ground(data="mnist", trusted=share, clean_rows=rows, device=device) for share in _SHARES]
     return as_cases(
         Setting(ground=ground, attack=attack, methods=_METHODS) for ground in grounds for attack in _ATTACKS
     )

@@ -54,11 +54,13 @@ def run_experiment(
     cases, path = experiment.cases(scale), result_path(experiment, folder)
     here = jobs == 1 or experiment.timed
     head = _head(experiment, scale, cases, torch.get_num_threads() if here else 1)
-    rows = _kept_rows(path, head, cases, count)
+    # Taken before anything runs: who edits a file during a long run must not have it vouched for.
+    digests = {case.name: _digest(case) for case in cases}
+    rows = _kept_rows(path, head, digests, count)
     planned = _plan(cases, count, {(row["case"], row["seed"]) for row in rows})
     made = _run_here(experiment, planned, progress) if here else _run_beside(experiment, planned, jobs)
     for row in progress.track(made, experiment.name, total=sum(len(group) for group, _ in planned)):
-        rows.append(row)
+        rows.append({**row, "digest": digests[str(row["case"])]})
         _write(path, _document(experiment, head, rows))
     return _document(experiment, head, rows)
 
@@ -99,7 +101,7 @@ def _timed_rows(experiment: Experiment, group: tuple[Case, ...], seed: int, prog
     wall, work = time.perf_counter(), time.process_time()
     for case, figures in zip(group, experiment.run(group, seed, progress), strict=True):
         seconds = {"seconds": round(time.perf_counter() - wall, 2), "cpu_seconds": round(time.process_time() - work, 2)}
-        yield {"case": case.name, "seed": seed, "digest": _digest(case), **figures, **seconds}
+        yield {"case": case.name, "seed": seed, **figures, **seconds}
         wall, work = time.perf_counter(), time.process_time()
 
 
@@ -120,7 +122,7 @@ def _head(experiment: Experiment, scale: Scale, cases: Sequence[Case], threads: 
     }
 
 
-def _kept_rows(path: Path, head: Row, cases: Sequence[Case], seeds: int) -> list[Row]:
+def _kept_rows(path: Path, head: Row, digests: dict[str, str], seeds: int) -> list[Row]:
     """Rows of an earlier run in the same circumstances and by the same code, of cases and seeds that are asked for."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -128,7 +130,6 @@ def _kept_rows(path: Path, head: Row, cases: Sequence[Case], seeds: int) -> list
         return []
     if not isinstance(found, dict) or any(found.get(key) != head[key] for key in ("experiment", "circumstances")):
         return []
-    digests = {case.name: _digest(case) for case in cases}
     return [row for row in found["rows"] if row.get("digest") == digests.get(row["case"], "") and row["seed"] < seeds]
 
 

@@ -8,11 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from training.datasets import POISON_RATIO, DatasetName
 from training.device import DeviceName
-from training.experiments.experiment import Case, Row
+from training.experiments.experiment import Case, Row, Scale
 from training.experiments.roster import attack_module, method_module
 from training.presets import PresetName
 
-__all__ = ["Ground", "Setting", "as_case", "as_cases"]
+__all__ = ["DEVICES", "Ground", "Setting", "as_case", "as_cases"]
+
+
+DEVICES: dict[Scale, DeviceName] = {"small": "cpu", "paper": "auto"}
+"""Where images are learned from: the paper's sizes take a GPU where there is one."""
 
 
 class _Frozen(BaseModel):
@@ -79,5 +83,6 @@ def _name(setting: Setting) -> str:
     words = [setting.attack, f"{100 * ground.trusted:g} %"]
     words += [f"Rp {100 * setting.rate:g} %"] if setting.rate != POISON_RATIO else []
     words += [f"{100 * ground.dirty:g} % of St poisoned"] if ground.dirty else []
+    words += [f"classes {'/'.join(map(str, ground.classes))}"] if ground.classes else []
     words += [f"{ground.known} classes known"] if ground.known else []
     return ", ".join(words)
