@@ -22,7 +22,7 @@ def test_which_attack_applies_where() -> None:
     classes, number = ClassLabel(values=(0, 1)), NumberLabel(minimum=0, maximum=1)
     flips = {"random-flip", "confident-flip", "adversarial-flip", "boundary-flip", "runner-up-flip"}
     expected = {
-        "digits": (digits, flips | {"gradient-sign", "projected-gradient"}),
+        "digits": (digits, flips | {"gradient-sign", "projected-gradient", "direct-gradient", "generative"}),
         "numbers": (InputSpec(input=numbers, label=classes), flips),
         "text": (InputSpec(input=text, label=classes), {"random-flip"}),
         "regression": (

@@ -6,6 +6,8 @@ from training.attacks.adversarial_flip import ADVERSARIAL_FLIP
 from training.attacks.attack import Attack, AttackerRows, Poison
 from training.attacks.boundary_flip import BOUNDARY_FLIP
 from training.attacks.confident_flip import CONFIDENT_FLIP
+from training.attacks.direct_gradient import DIRECT_GRADIENT
+from training.attacks.generative import GENERATIVE
 from training.attacks.gradient_sign import GRADIENT_SIGN
 from training.attacks.optimal_regression import OPTIMAL_LASSO, OPTIMAL_RIDGE, STEALTHY_RIDGE
 from training.attacks.projected_gradient import PROJECTED_GRADIENT
@@ -23,6 +25,8 @@ ATTACKS: tuple[Attack, ...] = (
     RUNNER_UP_FLIP,
     GRADIENT_SIGN,
     PROJECTED_GRADIENT,
+    DIRECT_GRADIENT,
+    GENERATIVE,
     STATISTICAL,
     OPTIMAL_RIDGE,
     OPTIMAL_LASSO,

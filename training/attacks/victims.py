@@ -11,18 +11,22 @@ from sklearn.svm import SVC
 from torch import Tensor, nn
 
 from guard.spec import InputSpec
-from training.attacks.attack import Inputs, Labels, Predict
-from training.attacks.domain import label_range, scaled
+from training.attacks.attack import AttackerRows, Inputs, Labels, Predict
+from training.attacks.domain import class_count, label_range, scaled
 
 __all__ = [
     "LASSO_ALPHA",
+    "ONLINE_RATE",
     "RIDGE_ALPHA",
     "choose_svm",
     "fit_lasso",
     "fit_network",
+    "fit_online",
     "fit_ridge",
     "fit_svm",
+    "own_network",
     "pixels",
+    "small_network",
     "train_network",
 ]
 
@@ -31,6 +35,9 @@ RIDGE_ALPHA = 0.01
 
 LASSO_ALPHA = 2e-4
 """scikit-learn's `alpha`, for x and y in [0, 1]: near the best by 5-fold cross-validation on 1000 rows of House."""
+
+ONLINE_RATE = 0.05
+"""η, the rate at which `fit_online` goes on learning."""
 
 _CROSS_VALIDATED_ROWS = 600
 _NETWORK_STEPS = 300
@@ -67,10 +74,33 @@ def fit_lasso(x: Inputs, y: Labels, spec: InputSpec, seed: int) -> Predict:  # n
     return lambda rows: np.asarray(low + (high - low) * model.predict(scaled(rows, spec)))
 
 
-def fit_network(x: Inputs, y: Labels, spec: InputSpec, seed: int) -> Predict:  # noqa: ARG001 – pixels need no range
+def fit_network(x: Inputs, y: Labels, spec: InputSpec, seed: int) -> Predict:
     """A small convolutional network on images."""
-    network = train_network(pixels(x), torch.from_numpy(y), seed)
+    return _predict(train_network(pixels(x), torch.from_numpy(y), seed, class_count(spec)))
 
+
+def fit_online(x: Inputs, y: Labels, spec: InputSpec, seed: int) -> Predict:
+    """The same network in service: trained on the first half of the rows, then one step on each later one, in order.
+
+    θ ← θ - η ∇_θ CE(f_θ(x), y), η = `ONLINE_RATE`.
+    """
+    half = len(y) // 2
+    z, labels = pixels(x), torch.from_numpy(y)
+    network = train_network(z[:half], labels[:half], seed, class_count(spec))
+    optimiser = torch.optim.SGD(network.parameters(), lr=ONLINE_RATE)
+    for row in range(half, len(y)):
+        optimiser.zero_grad()
+        torch.autograd.backward(nn.functional.cross_entropy(network(z[row, None]), labels[row, None]))
+        optimiser.step()
+    return _predict(network)
+
+
+def own_network(rows: AttackerRows, rng: np.random.Generator) -> nn.Module:
+    """The network that an attacker trains on his own images, its seed drawn from `rng`."""
+    return train_network(pixels(rows.x), torch.from_numpy(rows.y), int(rng.integers(2**31)), class_count(rows.spec))
+
+
+def _predict(network: nn.Module) -> Predict:
     def predict(rows: Inputs) -> Labels:
         with torch.no_grad():
             return np.asarray(torch.cat([network(part) for part in torch.split(pixels(rows), 1024)]).argmax(1).numpy())
@@ -83,14 +113,15 @@ def pixels(x: Inputs) -> Tensor:
     return torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255
 
 
-def train_network(z: Tensor, y: Tensor, seed: int) -> nn.Module:
+def train_network(z: Tensor, y: Tensor, seed: int, classes: int = 0) -> nn.Module:
     """Two convolutions of stride 2 and two dense layers; Adam 2e-3, 300 steps of 64. Returned in evaluation mode.
 
-    `z`: float32 (n, channels, height, width) in [0, 1]; `y`: int64 (n,). Output: logits (n, 1 + max y).
+    `z`: float32 (n, channels, height, width) in [0, 1]; `y`: int64 (n,). Output: logits of `classes`, and at least of
+    those in y: (n, max(classes, 1 + max y)).
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = _network(z.shape[1:], int(y.max()) + 1)
+        network = small_network(z.shape[1:], max(classes, int(y.max()) + 1))
         optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
         for _ in range(_NETWORK_STEPS):
             rows = torch.randint(len(z), (_NETWORK_BATCH,))
@@ -100,7 +131,8 @@ def train_network(z: Tensor, y: Tensor, seed: int) -> nn.Module:
     return network.eval()
 
 
-def _network(shape: torch.Size, classes: int) -> nn.Module:
+def small_network(shape: torch.Size, classes: int) -> nn.Module:
+    """What `train_network` trains, untrained: images of `shape` (channels, height, width) to `classes` logits."""
     channels, height, width = shape
     flat = 32 * -(-height // 4) * -(-width // 4)
     return nn.Sequential(
