@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from training.authenticator import Authenticator
 from training.conditional import Discriminator, Generator
+from training.networks import descend
 from training.progress import Progress, Silent
 from training.rows import Rows
 from training.seeding import draw_seed, torch_seed
@@ -140,10 +141,7 @@ class _Game:
         self.descend("generator", generator_loss(self.discriminator, authenticator, fake, y, self.settings))
 
     def descend(self, name: str, loss: Tensor) -> None:
-        network, optimiser = self.networks()[name], self.optimisers[name]
-        optimiser.zero_grad()
-        loss.backward(inputs=list(network.parameters()))  # type: ignore[no-untyped-call]
-        optimiser.step()
+        descend(self.optimisers[name], loss)
         self.curves[name].append(float(loss.detach()))
 
 

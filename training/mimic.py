@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from training.conditional import Generator
 from training.critic import Critic, LabelInput
+from training.networks import descend
 from training.progress import Progress, Silent
 from training.rows import Rows
 from training.seeding import draw_seed, torch_seed
@@ -166,17 +167,11 @@ class _Game:
             with torch.no_grad():
                 fake = self.generator.sample(real.y)
             loss, wasserstein, penalty = critic_loss(self.critic, real, fake, self.settings.penalty)
-            _descend(self.critic, self.critic_optimiser, loss)
+            descend(self.critic_optimiser, loss)
         self.wasserstein.append(wasserstein.detach())
         self.penalty.append(penalty.detach())
         y = augmented.draw(self.settings.batch).y
-        _descend(self.generator, self.generator_optimiser, -self.critic(self.generator.sample(y), y).mean())
-
-
-def _descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimiser.zero_grad()
-    loss.backward(inputs=list(network.parameters()))  # type: ignore[no-untyped-call]
-    optimiser.step()
+        descend(self.generator_optimiser, -self.critic(self.generator.sample(y), y).mean())
 
 
 def _floats(values: list[Tensor]) -> list[float]:

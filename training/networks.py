@@ -21,6 +21,7 @@ __all__ = [
     "MeanSuggestion",
     "Recipe",
     "body",
+    "descend",
     "recipe_for",
     "score_rows",
     "seeded",
@@ -101,13 +102,19 @@ def train(
     for _ in progress.track(range(recipe.steps), what, recipe.steps):
         rows = torch.randint(len(z), (min(recipe.batch, len(z)),), generator=generator, device=z.device)
         value = loss(z[rows], y[rows], generator)
-        optimiser.zero_grad()
-        value.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        descend(optimiser, value)
         schedule.step()
         losses.append(value.detach())
     network.eval()
     return [float(part.mean()) for part in torch.stack(losses).chunk(_CURVE_POINTS)]
+
+
+def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step of `optimiser` down `loss`; nothing that it does not move gets a gradient."""
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    optimiser.zero_grad()
+    torch.autograd.backward(loss, inputs=parameters)
+    optimiser.step()
 
 
 class ClaimedLabelLoss(nn.Module):

@@ -77,7 +77,7 @@ class AttackTester:
         other = NumberLabel(minimum=0, maximum=1) if rows.spec.task == "classification" else ClassLabel(values=(0, 1))
         spec = InputSpec(input=rows.spec.input, label=other)
         assert not self.attack.applies(spec)
-        with pytest.raises(WrongUse, match="this attack is made for"):
+        with pytest.raises(WrongUse, match="this method is made for"):
             self.attack.run(AttackerRows(rows.x, rows.y, spec), self.count, np.random.default_rng(0))
 
     def hurts(self, rows: AttackerRows, test: tuple[Inputs, Labels], by: float) -> None:

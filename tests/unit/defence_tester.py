@@ -129,5 +129,5 @@ class DefenceTester:
         for label in (NumberLabel(minimum=0, maximum=1), ClassLabel(values=(0, 1))):
             spec = InputSpec(input=evidence.spec.input, label=label)
             if not self.defence.applies(spec):
-                with pytest.raises(WrongUse, match="this defence is made for"):
+                with pytest.raises(WrongUse, match="this method is made for"):
                     self.defence.run(replace(evidence, spec=spec))

@@ -89,7 +89,9 @@ def test_one_step_of_logistic_regression_in_closed_form(four_images: tuple) -> N
     found = loss_after_step(network, z, y, (clean_z, clean_y))
     for i in range(4):
         flat = z[i].flatten()
-        after = weight - ONLINE_RATE * torch.outer(torch.softmax(weight @ flat, 0) - nn.functional.one_hot(y[i], 3), flat)
+        after = weight - ONLINE_RATE * torch.outer(
+            torch.softmax(weight @ flat, 0) - nn.functional.one_hot(y[i], 3), flat
+        )
         expected = nn.functional.cross_entropy(clean_z[i].flatten(1) @ after.T, clean_y[i], reduction="sum")
         assert torch.isclose(found[i], expected)
     assert torch.equal(network[1].weight, weight)

@@ -8,15 +8,8 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 
 from training.attacks.attack import Attack, AttackerRows, Labels, Poison, pick
-from training.attacks.confident_flip import (
-    BETA,
-    NUMBERS,
-    applies_to_numbers,
-    flip_cost,
-    measure_confidence,
-    relative,
-)
-from training.attacks.domain import require, scaled
+from training.attacks.confident_flip import BETA, flip_cost, measure_confidence, relative
+from training.attacks.domain import NUMERIC_CLASSES, is_numeric_classes, require, scaled
 from training.attacks.victims import choose_svm, fit_svm
 
 __all__ = ["ADVERSARIAL_FLIP", "REPETITIONS", "flip_adversarially", "random_margins", "retrained_error"]
@@ -41,7 +34,7 @@ def flip_adversarially(rows: AttackerRows, count: int, rng: np.random.Generator)
     are ours, and margins are divided by their largest absolute value; more than two classes are handled by one machine
     per class against the rest.
     """
-    require(applies_to_numbers(rows.spec), NUMBERS)
+    require(is_numeric_classes(rows.spec), NUMERIC_CLASSES)
     pick(np.arange(len(rows.y)), count)
     flat = scaled(rows.x, rows.spec)
     svm = choose_svm(flat, rows.y, int(rng.integers(2**31)))
@@ -91,7 +84,7 @@ ADVERSARIAL_FLIP = Attack(
     name="adversarial-flip",
     description="flips what turns a support vector machine towards a random one; the worst of ten tries",
     needs="the rows that the victim trains on, all numbers without gaps",
-    applies=applies_to_numbers,
+    applies=is_numeric_classes,
     victim=fit_svm,
     run=flip_adversarially,
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from training.attacks.attack import Attack, AttackerRows, Poison, pick
-from training.attacks.confident_flip import NUMBERS, applies_to_numbers, measure_confidence
-from training.attacks.domain import require, scaled
+from training.attacks.confident_flip import measure_confidence
+from training.attacks.domain import NUMERIC_CLASSES, is_numeric_classes, require, scaled
 from training.attacks.victims import choose_svm, fit_svm
 
 __all__ = ["BOUNDARY_FLIP", "flip_at_boundary"]
@@ -20,7 +20,7 @@ def flip_at_boundary(rows: AttackerRows, count: int, rng: np.random.Generator) -
     γ and C are found by 5-fold cross-validation.
     Raises `WrongUse` for regression, for tables with text or gaps, and when `count` is not in 1 … len(rows.y).
     """
-    require(applies_to_numbers(rows.spec), NUMBERS)
+    require(is_numeric_classes(rows.spec), NUMERIC_CLASSES)
     pick(np.arange(len(rows.y)), count)
     flat = scaled(rows.x, rows.spec)
     confidence = measure_confidence(choose_svm(flat, rows.y, int(rng.integers(2**31))), flat, rows.y)
@@ -32,7 +32,7 @@ BOUNDARY_FLIP = Attack(
     name="boundary-flip",
     description="gives the samples nearest to a support vector machine's boundary the class beyond it",
     needs="the rows that the victim trains on, all numbers without gaps",
-    applies=applies_to_numbers,
+    applies=is_numeric_classes,
     victim=fit_svm,
     run=flip_at_boundary,
 )

@@ -8,26 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.svm import SVC
 
-from guard.spec import InputSpec
 from training.attacks.attack import Attack, AttackerRows, Labels, Poison, pick
-from training.attacks.domain import is_numeric, require, scaled
+from training.attacks.domain import NUMERIC_CLASSES, is_numeric_classes, require, scaled
 from training.attacks.victims import choose_svm, fit_svm
 
 __all__ = [
     "BETA",
     "CONFIDENT_FLIP",
-    "NUMBERS",
     "Confidence",
-    "applies_to_numbers",
+    "best_other",
     "flip_confident",
     "flip_cost",
     "flip_order",
     "measure_confidence",
     "relative",
 ]
-
-NUMBERS = "classes of images, or of tables of numbers without gaps"
-"""The domain of attacks that need a support vector machine, in words."""
 
 BETA = 0.1
 """β1, the weight of the margin against the dual coefficient."""
@@ -60,7 +55,7 @@ def flip_confident(rows: AttackerRows, count: int, rng: np.random.Generator) -> 
     Differs from the paper (Biggio, Nelson, Laskov 2011; recalled, not read again): no random hyperplanes (β2 = 0),
     hence one round and no retraining; more than two classes are handled by one machine per class against the rest.
     """
-    require(applies_to_numbers(rows.spec), NUMBERS)
+    require(is_numeric_classes(rows.spec), NUMERIC_CLASSES)
     flat = scaled(rows.x, rows.spec)
     confidence = measure_confidence(choose_svm(flat, rows.y, int(rng.integers(2**31))), flat, rows.y)
     base = pick(flip_order(confidence), count)
@@ -73,7 +68,13 @@ def measure_confidence(svm: SVC, flat: NDArray[np.float64], y: Labels) -> Confid
     own = y[:, np.newaxis] == classes
     shares, decisions = zip(*(_machine(svm, flat, own[:, k]) for k in range(len(classes))), strict=True)
     share, decision = np.stack(shares, axis=1), np.stack(decisions, axis=1)
-    return Confidence(share[own], decision[own], classes[np.where(own, -np.inf, decision).argmax(axis=1)])
+    return Confidence(share[own], decision[own], best_other(decision, y, classes))
+
+
+def best_other(scores: NDArray[np.floating], y: Labels, classes: NDArray[np.number]) -> NDArray[np.int64]:
+    """Of each row of `scores` (n, classes) the class that is ranked first, its own (y) left out: (n,)."""
+    own = y[:, np.newaxis] == classes
+    return np.asarray(classes[np.where(own, -np.inf, scores).argmax(axis=1)], np.int64)
 
 
 def _machine(
@@ -101,16 +102,11 @@ def relative(signed: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(signed / np.abs(signed).max())
 
 
-def applies_to_numbers(spec: InputSpec) -> bool:
-    """True for classes of images, and of tables that a support vector machine can be trained on as they are."""
-    return is_numeric(spec) and spec.task == "classification"
-
-
 CONFIDENT_FLIP = Attack(
     name="confident-flip",
     description="gives the samples that a support vector machine is surest of the class that it ranks second",
     needs="the rows that the victim trains on, all numbers without gaps",
-    applies=applies_to_numbers,
+    applies=is_numeric_classes,
     victim=fit_svm,
     run=flip_confident,
 )

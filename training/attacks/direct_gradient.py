@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.attacks.attack import Attack, AttackerRows, Labels, Poison, pick
+from training.attacks.attack import Attack, AttackerRows, Poison, pick
 from training.attacks.domain import class_count, is_image_classes, require
 from training.attacks.epsilon_ball import grey_images
 from training.attacks.victims import ONLINE_RATE, fit_online, own_network, pixels
@@ -44,9 +44,9 @@ def poison_by_direct_gradient(rows: AttackerRows, count: int, rng: np.random.Gen
         x ← clip(x + 0.2 · sign(∇_x Σ_{i ≤ 10} CE(f_θ'(x_i), y_i)))
 
     over ten of the attacker's images, drawn for each poisoned one. The gradient is that of the unrolled step. θ is a
-    network trained on the attacker's own rows. `y_true` is the class before it was moved on. The images are made for one
-    step: a network that takes many of them in a row, or is trained from scratch, suffers no more than from the same
-    labels on untouched images.
+    network trained on the attacker's own rows. `y_true` is the class before it was moved on. The images are made for
+    one step: a network that takes many of them in a row, or is trained from scratch, suffers no more than from the
+    same labels on untouched images.
     Raises `WrongUse` for tables and regression, and when `count` is not in 1 … len(rows.y).
 
     Differs from the paper (Yang et al. 2017; recalled, not read again): the published code takes the gradient by
@@ -84,9 +84,9 @@ def loss_after_step(network: nn.Module, z: Tensor, y: Tensor, normal: tuple[Tens
     return torch.func.vmap(judged)(z, y, *normal)
 
 
-def next_class(rows: AttackerRows, base: NDArray[np.int64]) -> Labels:
+def next_class(rows: AttackerRows, base: NDArray[np.int64]) -> NDArray[np.int64]:
     """(y + 1) mod C of the rows `base`, (n,)."""
-    return np.asarray((rows.y[base] + 1) % class_count(rows.spec))
+    return (rows.y[base].astype(np.int64) + 1) % class_count(rows.spec)
 
 
 def draw_normal(rows: AttackerRows, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,8 @@ from training.attacks.direct_gradient import draw_normal, loss_after_step, next_
 from training.attacks.domain import is_image_classes, require
 from training.attacks.epsilon_ball import grey_images
 from training.attacks.victims import fit_online, own_network, pixels
+from training.networks import descend
+from training.seeding import torch_seed
 
 __all__ = ["GENERATIVE", "poison_by_autoencoder", "train_autoencoder", "train_generator"]
 
@@ -44,17 +46,14 @@ def poison_by_autoencoder(rows: AttackerRows, count: int, rng: np.random.Generat
 
 def train_autoencoder(z: Tensor, seed: int) -> nn.Module:
     """One hidden layer of 64, trained to copy z, float32 (n, channels, height, width) in [0, 1]."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch_seed(seed, z.device):
         size = z[0].numel()
         layers = (nn.Flatten(), nn.Linear(size, _HIDDEN), nn.ReLU(), nn.Linear(_HIDDEN, size), nn.Sigmoid())
         autoencoder = nn.Sequential(*layers, nn.Unflatten(1, z.shape[1:]))
         optimiser = torch.optim.Adam(autoencoder.parameters(), lr=_COPY_RATE)
         for _ in range(_COPY_STEPS):
             part = z[torch.randint(len(z), (_BATCH,))]
-            optimiser.zero_grad()
-            torch.autograd.backward(nn.functional.mse_loss(autoencoder(part), part))
-            optimiser.step()
+            descend(optimiser, nn.functional.mse_loss(autoencoder(part), part))
     return autoencoder
 
 
@@ -66,10 +65,8 @@ def train_generator(
     for _ in range(_HARM_STEPS):
         part = rng.integers(len(rows.y), size=_BATCH)
         wrong = torch.from_numpy(next_class(rows, part))
-        optimiser.zero_grad()
         made = autoencoder(pixels(rows.x[part]))
-        torch.autograd.backward(-loss_after_step(network, made, wrong, draw_normal(rows, _BATCH, rng)).mean())
-        optimiser.step()
+        descend(optimiser, -loss_after_step(network, made, wrong, draw_normal(rows, _BATCH, rng)).mean())
     return autoencoder
 
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from training.attacks.attack import Attack, AttackerRows, Poison, pick
 from training.attacks.domain import is_image_classes, require
-from training.attacks.victims import fit_network, pixels, train_network
+from training.attacks.epsilon_ball import grey_images, project, radius
+from training.attacks.victims import fit_network, own_network, pixels
 
 __all__ = ["EPSILON", "GRADIENT_SIGN", "input_gradient", "perturb_by_gradient_sign"]
 
@@ -28,11 +29,10 @@ def perturb_by_gradient_sign(rows: AttackerRows, count: int, rng: np.random.Gene
     """
     require(is_image_classes(rows.spec), "classes of images")
     base = pick(rng.permutation(len(rows.y)), count)
-    network = train_network(pixels(rows.x), torch.from_numpy(rows.y), int(rng.integers(2**31)))
-    gradient = input_gradient(network, pixels(rows.x[base]), torch.from_numpy(rows.y[base]))
-    step = int(255 * EPSILON) * gradient.sign().permute(0, 2, 3, 1).numpy().astype(np.int64)
-    moved = np.clip(rows.x[base].astype(np.int64) + step, 0, 255).astype(np.uint8)
-    return Poison(moved, rows.y[base], base, rows.y[base])
+    network = own_network(rows, rng)
+    z = pixels(rows.x[base])
+    step = radius(EPSILON) * input_gradient(network, z, torch.from_numpy(rows.y[base])).sign()
+    return Poison(grey_images(project(z + step, z, EPSILON)), rows.y[base], base, rows.y[base])
 
 
 def input_gradient(network: nn.Module, z: Tensor, y: Tensor) -> Tensor:

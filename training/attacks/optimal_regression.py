@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.spec import InputSpec, TableInput
+from guard.spec import InputSpec
 from training.attacks.attack import Attack, AttackerRows, Poison, pick
-from training.attacks.domain import is_numeric, label_range, require, scaled, unscaled
+from training.attacks.domain import is_numeric_regression, require, scaled, scaled_labels, unscaled, unscaled_labels
 from training.attacks.implicit_gradient import LinearFit, Penalty, TrainingLoss, fit_linear, training_loss
 from training.attacks.statistical import one_hot_groups, repair_one_hot
 from training.attacks.victims import LASSO_ALPHA, RIDGE_ALPHA, fit_lasso, fit_ridge
@@ -120,8 +120,8 @@ def poison_optimally(penalty: Penalty, rows: AttackerRows, count: int, rng: np.r
     )
     found = climb(start, Victim(penalty, clean, clean))
     fit = fit_linear(clean, penalty)
-    honest = np.clip(fit.extend(found) @ fit.theta, 0, 1)
-    return Poison(*_unscaled_points(found, rows.spec), np.full(count, -1), _label(honest, rows.spec))
+    honest = unscaled_labels(fit.extend(found) @ fit.theta, rows.spec)
+    return Poison(*_unscaled_points(found, rows.spec), np.full(count, -1), honest)
 
 
 def poison_stealthily(penalty: Penalty, rows: AttackerRows, count: int, rng: np.random.Generator) -> Poison:
@@ -206,29 +206,19 @@ def _label_far_off(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _scaled_points(rows: AttackerRows) -> NDArray[np.float64]:
     """The attacker's rows as (n, d + 1) in [0, 1]; raises `WrongUse` where the attack does not apply."""
-    require(_applies(rows.spec), "regression on tables of numbers without gaps")
-    low, high = label_range(rows.spec)
-    return np.column_stack([scaled(rows.x, rows.spec), (rows.y - low) / (high - low)])
+    require(is_numeric_regression(rows.spec), "regression on tables of numbers without gaps")
+    return np.column_stack([scaled(rows.x, rows.spec), scaled_labels(rows.y, rows.spec)])
 
 
 def _unscaled_points(points: NDArray[np.float64], spec: InputSpec) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return unscaled(points[:, :-1], spec), _label(points[:, -1], spec)
-
-
-def _label(share: NDArray[np.float64], spec: InputSpec) -> NDArray[np.float64]:
-    low, high = label_range(spec)
-    return np.clip(low + share * (high - low), low, high)
-
-
-def _applies(spec: InputSpec) -> bool:
-    return isinstance(spec.input, TableInput) and is_numeric(spec) and spec.task == "regression"
+    return unscaled(points[:, :-1], spec), unscaled_labels(points[:, -1], spec)
 
 
 OPTIMAL_RIDGE = Attack(
     name="optimal-ridge",
     description="moves rows and prices up the gradient of a ridge regression's error",
     needs="the rows that the victim trains on, and its penalty",
-    applies=_applies,
+    applies=is_numeric_regression,
     victim=fit_ridge,
     run=partial(poison_optimally, RIDGE),
 )
@@ -238,7 +228,7 @@ OPTIMAL_LASSO = Attack(
     name="optimal-lasso",
     description="moves rows and prices up the gradient of a lasso regression's error",
     needs="the rows that the victim trains on, and its penalty",
-    applies=_applies,
+    applies=is_numeric_regression,
     victim=fit_lasso,
     run=partial(poison_optimally, LASSO),
 )
@@ -248,7 +238,7 @@ STEALTHY_RIDGE = Attack(
     name="stealthy-ridge",
     description="the same, but no column moves by more than a tenth of its range, nor the price by more than .15",
     needs="the rows that the victim trains on, and its penalty",
-    applies=_applies,
+    applies=is_numeric_regression,
     victim=fit_ridge,
     run=partial(poison_stealthily, RIDGE),
 )

@@ -10,7 +10,7 @@ from training.attacks.attack import Attack, AttackerRows, Poison, pick
 from training.attacks.domain import is_image_classes, require
 from training.attacks.epsilon_ball import grey_images, project, radius
 from training.attacks.gradient_sign import input_gradient
-from training.attacks.victims import fit_network, pixels, train_network
+from training.attacks.victims import fit_network, own_network, pixels
 
 __all__ = ["EPSILON", "PROJECTED_GRADIENT", "STEPS", "climb", "perturb_by_projected_gradient"]
 
@@ -33,7 +33,7 @@ def perturb_by_projected_gradient(rows: AttackerRows, count: int, rng: np.random
     """
     require(is_image_classes(rows.spec), "classes of images")
     base = pick(rng.permutation(len(rows.y)), count)
-    network = train_network(pixels(rows.x), torch.from_numpy(rows.y), int(rng.integers(2**31)))
+    network = own_network(rows, rng)
     z = pixels(rows.x[base])
     start = z + torch.from_numpy(rng.uniform(-1, 1, tuple(z.shape))).float() * radius(EPSILON)
     moved = climb(network, project(start, z, EPSILON), z, torch.from_numpy(rows.y[base]))

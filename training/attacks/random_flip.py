@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from guard.spec import InputSpec
 from training.attacks.attack import Attack, AttackerRows, Poison, pick
-from training.attacks.domain import class_count
+from training.attacks.domain import class_count, is_classes
 from training.attacks.victims import fit_svm
 
 __all__ = ["RANDOM_FLIP", "flip_random"]
@@ -25,15 +24,11 @@ def flip_random(rows: AttackerRows, count: int, rng: np.random.Generator) -> Poi
     return Poison(rows.x[base], flipped, base, truth)
 
 
-def _applies(spec: InputSpec) -> bool:
-    return spec.task == "classification"
-
-
 RANDOM_FLIP = Attack(
     name="random-flip",
     description="gives random samples another class, drawn uniformly",
     needs="the set of classes",
-    applies=_applies,
+    applies=is_classes,
     victim=fit_svm,
     run=flip_random,
 )

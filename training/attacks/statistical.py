@@ -8,7 +8,15 @@ from sklearn.linear_model import Ridge
 
 from guard.spec import InputSpec, TableInput
 from training.attacks.attack import Attack, AttackerRows, Poison, pick
-from training.attacks.domain import is_numeric, label_range, require, scaled, unscaled
+from training.attacks.domain import (
+    is_numeric_regression,
+    label_range,
+    require,
+    scaled,
+    scaled_labels,
+    unscaled,
+    unscaled_labels,
+)
 from training.attacks.victims import RIDGE_ALPHA, fit_ridge
 
 __all__ = ["STATISTICAL", "VARIANCE_FLOOR", "one_hot_groups", "poison_statistically", "repair_one_hot"]
@@ -33,16 +41,16 @@ def poison_statistically(rows: AttackerRows, count: int, rng: np.random.Generato
     Differs from the paper: the published code asks the model before it repairs the groups, and of equal values in a
     group it keeps the last; here the model sees the row that is sent, and the draw before rounding breaks ties.
     """
-    require(_applies(rows.spec), "regression on tables of numbers without gaps")
+    require(is_numeric_regression(rows.spec), "regression on tables of numbers without gaps")
     pick(np.arange(len(rows.y)), count)
     low, high = label_range(rows.spec)
     known = scaled(rows.x, rows.spec)
     covariance = np.cov(known, rowvar=False, bias=True) + VARIANCE_FLOOR * np.eye(known.shape[1])
     drawn = rng.multivariate_normal(known.mean(axis=0), covariance, size=count, method="cholesky")
     x = repair_one_hot(drawn, one_hot_groups(rows.spec))
-    expected = Ridge(alpha=RIDGE_ALPHA).fit(known, (rows.y - low) / (high - low)).predict(x)
+    expected = Ridge(alpha=RIDGE_ALPHA).fit(known, scaled_labels(rows.y, rows.spec)).predict(x)
     y = np.where(expected < 0.5, high, low)
-    return Poison(unscaled(x, rows.spec), y, np.full(count, -1), low + np.clip(expected, 0, 1) * (high - low))
+    return Poison(unscaled(x, rows.spec), y, np.full(count, -1), unscaled_labels(expected, rows.spec))
 
 
 def one_hot_groups(spec: InputSpec) -> list[NDArray[np.int64]]:
@@ -66,15 +74,11 @@ def repair_one_hot(drawn: NDArray[np.float64], groups: list[NDArray[np.int64]]) 
     return x
 
 
-def _applies(spec: InputSpec) -> bool:
-    return isinstance(spec.input, TableInput) and is_numeric(spec) and spec.task == "regression"
-
-
 STATISTICAL = Attack(
     name="statistical",
     description="invents rows from the mean and covariance of the data, with the price at the far end of its range",
     needs="mean and covariance of the rows that the victim trains on, and its answers",
-    applies=_applies,
+    applies=is_numeric_regression,
     victim=fit_ridge,
     run=poison_statistically,
 )

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from guard.spec import InputSpec
 from training.attacks.attack import AttackerRows, Inputs, Labels, Predict
-from training.attacks.domain import class_count, label_range, scaled
+from training.attacks.domain import class_count, label_range, scaled, scaled_labels
+from training.networks import descend
+from training.seeding import torch_seed
 
 __all__ = [
     "LASSO_ALPHA",
@@ -24,6 +26,7 @@ __all__ = [
     "fit_online",
     "fit_ridge",
     "fit_svm",
+    "logits_of",
     "own_network",
     "pixels",
     "small_network",
@@ -42,6 +45,7 @@ ONLINE_RATE = 0.05
 _CROSS_VALIDATED_ROWS = 600
 _NETWORK_STEPS = 300
 _NETWORK_BATCH = 64
+_BATCH = 1024
 
 
 def choose_svm(flat: NDArray[np.float64], y: Labels, seed: int) -> SVC:
@@ -70,13 +74,14 @@ def fit_ridge(x: Inputs, y: Labels, spec: InputSpec, seed: int) -> Predict:  # n
 def fit_lasso(x: Inputs, y: Labels, spec: InputSpec, seed: int) -> Predict:  # noqa: ARG001 – the lasso draws nothing
     """The lasso with an intercept on scaled x and scaled y."""
     low, high = label_range(spec)
-    model = Lasso(alpha=LASSO_ALPHA, max_iter=100_000).fit(scaled(x, spec), (y - low) / (high - low))
+    model = Lasso(alpha=LASSO_ALPHA, max_iter=100_000).fit(scaled(x, spec), scaled_labels(y, spec))
     return lambda rows: np.asarray(low + (high - low) * model.predict(scaled(rows, spec)))
 
 
 def fit_network(x: Inputs, y: Labels, spec: InputSpec, seed: int) -> Predict:
     """A small convolutional network on images."""
-    return _predict(train_network(pixels(x), torch.from_numpy(y), seed, class_count(spec)))
+    network = train_network(pixels(x), torch.from_numpy(y), seed, class_count(spec))
+    return lambda rows: logits_of(network, rows).argmax(axis=1)
 
 
 def fit_online(x: Inputs, y: Labels, spec: InputSpec, seed: int) -> Predict:
@@ -89,10 +94,8 @@ def fit_online(x: Inputs, y: Labels, spec: InputSpec, seed: int) -> Predict:
     network = train_network(z[:half], labels[:half], seed, class_count(spec))
     optimiser = torch.optim.SGD(network.parameters(), lr=ONLINE_RATE)
     for row in range(half, len(y)):
-        optimiser.zero_grad()
-        torch.autograd.backward(nn.functional.cross_entropy(network(z[row, None]), labels[row, None]))
-        optimiser.step()
-    return _predict(network)
+        descend(optimiser, nn.functional.cross_entropy(network(z[row, None]), labels[row, None]))
+    return lambda rows: logits_of(network, rows).argmax(axis=1)
 
 
 def own_network(rows: AttackerRows, rng: np.random.Generator) -> nn.Module:
@@ -100,12 +103,10 @@ def own_network(rows: AttackerRows, rng: np.random.Generator) -> nn.Module:
     return train_network(pixels(rows.x), torch.from_numpy(rows.y), int(rng.integers(2**31)), class_count(rows.spec))
 
 
-def _predict(network: nn.Module) -> Predict:
-    def predict(rows: Inputs) -> Labels:
-        with torch.no_grad():
-            return np.asarray(torch.cat([network(part) for part in torch.split(pixels(rows), 1024)]).argmax(1).numpy())
-
-    return predict
+@torch.no_grad()
+def logits_of(network: nn.Module, x: Inputs) -> NDArray[np.float32]:
+    """What `network` makes of images, a batch at a time: float32 (n, classes)."""
+    return np.asarray(torch.cat([network(part) for part in torch.split(pixels(x), _BATCH)]).numpy())
 
 
 def pixels(x: Inputs) -> Tensor:
@@ -119,15 +120,12 @@ def train_network(z: Tensor, y: Tensor, seed: int, classes: int = 0) -> nn.Modul
     `z`: float32 (n, channels, height, width) in [0, 1]; `y`: int64 (n,). Output: logits of `classes`, and at least of
     those in y: (n, max(classes, 1 + max y)).
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch_seed(seed, z.device):
         network = small_network(z.shape[1:], max(classes, int(y.max()) + 1))
         optimiser = torch.optim.Adam(network.parameters(), lr=2e-3)
         for _ in range(_NETWORK_STEPS):
             rows = torch.randint(len(z), (_NETWORK_BATCH,))
-            optimiser.zero_grad()
-            torch.autograd.backward(nn.functional.cross_entropy(network(z[rows]), y[rows]))
-            optimiser.step()
+            descend(optimiser, nn.functional.cross_entropy(network(z[rows]), y[rows]))
     return network.eval()
 
 

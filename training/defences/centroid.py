@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guard.errors import WrongUse
-from guard.spec import InputSpec
 from training.attacks.attack import Labels
-from training.attacks.domain import class_count
-from training.defences.defence import Defence, Evidence, Ranking, require
+from training.attacks.domain import class_count, is_classes, require
+from training.defences.defence import Defence, Evidence, Ranking
 from training.defences.features import Features, deep_features
 
 __all__ = ["CENTROID", "CENTROID_UNTRUSTED", "QUANTILE", "Regions", "fit_regions"]
@@ -83,7 +82,7 @@ def _by_trusted(evidence: Evidence) -> Ranking:
     more than two classes lies across the line to the mean of the other centroids; the graded suspicion is ours, a
     ratio and not a rank, because ranks tie beyond the farthest of few trusted rows.
     """
-    require(_applies(evidence.spec), "classes")
+    require(is_classes(evidence.spec), "classes")
     features = deep_features(evidence)
     return _rank(evidence, features, features.trusted, evidence.trusted_y)
 
@@ -94,7 +93,7 @@ def _by_judged(evidence: Evidence) -> Ranking:
     Poison moves the centres and widens the regions that it is judged by. Since 70 % of each class are kept, poison in
     one class also puts clean rows of that class outside.
     """
-    require(_applies(evidence.spec), "classes")
+    require(is_classes(evidence.spec), "classes")
     features = deep_features(evidence)
     return _rank(evidence, features, features.rows, evidence.y)
 
@@ -105,15 +104,11 @@ def _rank(evidence: Evidence, features: Features, z: NDArray[np.float64], y: Lab
     return Ranking(suspicion, regions.excess(features.clean, evidence.clean_y), suspicion > 1)
 
 
-def _applies(spec: InputSpec) -> bool:
-    return spec.task == "classification"
-
-
 CENTROID = Defence(
     name="centroid",
     description="flags rows outside a sphere and a slab around the trusted rows of their class",
     needs="two or more trusted rows of every class",
-    applies=_applies,
+    applies=is_classes,
     run=_by_trusted,
 )
 """CD with trusted centroids."""
@@ -122,7 +117,7 @@ CENTROID_UNTRUSTED = Defence(
     name="centroid-untrusted",
     description="flags rows outside a sphere and a slab around the rows that are labelled alike, poison among them",
     needs="trusted rows to train a network on, where samples are images",
-    applies=_applies,
+    applies=is_classes,
     run=_by_judged,
 )
 """CD with data-dependent centroids."""

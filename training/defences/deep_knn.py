@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.spec import InputSpec
 from training.attacks.attack import Labels
-from training.attacks.domain import class_count
-from training.defences.defence import Defence, Evidence, Ranking, require
+from training.attacks.domain import class_count, is_classes, require
+from training.defences.defence import Defence, Evidence, Ranking
 from training.defences.features import deep_features
 from training.defences.neighbours import Bank, Votes
 
@@ -33,7 +32,7 @@ def judge_by_neighbours(evidence: Evidence) -> Ranking:
     replicated where classes are unbalanced; k is n - 1 in small sets; the graded suspicion is ours; tables have no
     network, since columns are few.
     """
-    require(_applies(evidence.spec), "classes")
+    require(is_classes(evidence.spec), "classes")
     features = deep_features(evidence)
     bank = Bank(features.rows, evidence.y, class_count(evidence.spec), K)
     votes = bank.votes(features.clean)
@@ -45,15 +44,11 @@ def _suspicion(bank: Bank, votes: Votes, y: Labels) -> NDArray[np.float64]:
     return np.asarray(1 - votes.share[np.arange(len(y)), y] + votes.remoteness(y) / bank.k)
 
 
-def _applies(spec: InputSpec) -> bool:
-    return spec.task == "classification"
-
-
 DEEP_KNN = Defence(
     name="deep-knn",
     description="flags rows whose nearest rows in a network's feature space are mostly labelled otherwise",
     needs="trusted rows to train a network on, where samples are images",
-    applies=_applies,
+    applies=is_classes,
     run=judge_by_neighbours,
 )
 """Deep-kNN."""

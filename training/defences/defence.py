@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.errors import WrongUse
 from guard.spec import InputSpec
 from training.attacks.attack import Inputs, Labels
 
-__all__ = ["ASSUMED_SHARE", "Defence", "Evidence", "Ranking", "assumed_share", "require"]
+__all__ = ["ASSUMED_SHARE", "Defence", "Evidence", "Ranking", "assumed_share"]
 
 ASSUMED_SHARE = 1 / 6
 """|Sp| / |So| that a defence reckons with where nobody tells it: the paper's default, |Sp| = 0.2 · |Sc|."""
@@ -66,12 +65,6 @@ class Defence:
     needs: str
     applies: Callable[[InputSpec], bool]
     run: Callable[[Evidence], Ranking]
-
-
-def require(holds: bool, domain: str) -> None:  # noqa: FBT001 – reads as a sentence: require(applies(spec), "…")
-    """Raises `WrongUse` with the name of the domain that a defence is made for, unless that `holds`."""
-    if not holds:
-        raise WrongUse(f"this defence is made for {domain}")
 
 
 def assumed_share(evidence: Evidence) -> float:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from guard.spec import InputSpec
 from training.attacks.attack import Labels
-from training.attacks.domain import class_count
-from training.defences.defence import Defence, Evidence, Ranking, require
+from training.attacks.domain import class_count, is_classes, require
+from training.defences.defence import Defence, Evidence, Ranking
 from training.defences.features import flat_inputs
 from training.defences.neighbours import Bank, Votes
 
@@ -37,7 +36,7 @@ def sanitise_labels(evidence: Evidence) -> Ranking:
     Differs from the paper (recalled, not read again): there k is chosen by a classifier's performance on validation
     rows; here the vote itself is asked. The graded suspicion is ours.
     """
-    require(_applies(evidence.spec), "classes")
+    require(is_classes(evidence.spec), "classes")
     inputs = flat_inputs(evidence)
     bank = choose_bank(inputs.rows, evidence.y, inputs.trusted, evidence.trusted_y, class_count(evidence.spec))
     relabel = (bank.own.winner != evidence.y) & (bank.own.share.max(axis=1) >= ETA)
@@ -61,15 +60,11 @@ def _suspicion(bank: Bank, votes: Votes, y: Labels) -> NDArray[np.float64]:
     return np.asarray(other.max(axis=1) + votes.remoteness(y) / bank.k)
 
 
-def _applies(spec: InputSpec) -> bool:
-    return spec.task == "classification"
-
-
 LABEL_SANITISATION = Defence(
     name="label-sanitisation",
     description="flags rows whose nearest rows agree on another label, by which they would be relabelled",
     needs="trusted rows to choose the number of neighbours by",
-    applies=_applies,
+    applies=is_classes,
     run=sanitise_labels,
 )
 """Label sanitisation by k nearest neighbours."""

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
-from guard.spec import InputSpec
-from training.attacks.domain import label_range
-from training.defences.defence import Defence, Evidence, Ranking, assumed_share, require
+from training.attacks.domain import is_regression, require, scaled_labels
+from training.defences.defence import Defence, Evidence, Ranking, assumed_share
 from training.defences.features import flat_inputs
 
 __all__ = ["ALPHAS", "ROUNDS", "STARTS", "TRIM", "TrimmedFit", "best_fit", "trim", "trimmed_fit"]
@@ -52,11 +51,10 @@ def trim(evidence: Evidence) -> Ranking:
     and clean rows are left out. There is one random start, and in the published code it is the first rows, or all of
     them. Here starts are drawn from the rows in the order of their values, so that their order in So tells nothing.
     """
-    require(_applies(evidence.spec), "regression")
+    require(is_regression(evidence.spec), "regression")
     inputs = flat_inputs(evidence)
-    low, high = label_range(evidence.spec)
     given = evidence.y, evidence.trusted_y, evidence.clean_y
-    labels, trusted, clean = (np.asarray((y - low) / ((high - low) or 1.0)) for y in given)
+    labels, trusted, clean = (scaled_labels(y, evidence.spec) for y in given)
     size = max(1, round((1 - assumed_share(evidence)) * len(labels)))
     fits = [best_fit(inputs.rows, labels, size, alpha, np.random.default_rng(evidence.seed)) for alpha in ALPHAS]
     fit = min(fits, key=lambda each: float(each.residuals(inputs.trusted, trusted).mean()))
@@ -95,15 +93,11 @@ def _fit(
     return TrimmedFit(model, kept, (*losses, float(loss) / len(kept)))
 
 
-def _applies(spec: InputSpec) -> bool:
-    return spec.task == "regression"
-
-
 TRIM = Defence(
     name="trim",
     description="flags the rows that a linear regression explains worst, fitted to the others",
     needs="the share of poison, and trusted rows to choose the regularisation by",
-    applies=_applies,
+    applies=is_regression,
     run=trim,
 )
 """TRIM."""
