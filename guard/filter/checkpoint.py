@@ -54,13 +54,17 @@ _CHANGED = {
 
 
 class Checkpoint(_Stored):
-    """`position`: where the reader goes on; `lengths`: bytes of each output that belong to what came before."""
+    """`position`: where the reader goes on; `lengths`: bytes of each output that belong to what came before.
+
+    `evidence`: what `guard.blame` keeps about sources, as JSON.
+    """
 
     origin: Origin
     position: int
     lengths: dict[str, int]
     tally: TallyState
     seconds: float
+    evidence: str = ""
 
 
 def input_hash(path: Path) -> str:

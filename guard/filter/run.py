@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from guard.blame import Blame, PlaceState
 from guard.bundle import Bundle
 from guard.decode import record_limit
 from guard.errors import InputUnreadable, OutputFailed, WrongUse
@@ -28,15 +29,21 @@ from guard.filter.summary import SUMMARY, Summary, library_versions
 from guard.filter.tally import Tally
 from guard.filter.verdicts import VerdictWriter
 from guard.routing import ROUTES, Mode, Sink
+from guard.suspicion import suspicion_of
 from guard.verdict import RejectReason, Status, Verdict
 
-__all__ = ["BATCH_RECORDS", "CHECKPOINT_SECONDS", "Task", "run_filter"]
+__all__ = ["BATCH_RECORDS", "CHECKPOINT_SECONDS", "EVIDENCE", "Task", "run_filter"]
 
 BATCH_RECORDS = 2048
 """Records judged at once. A batch costs about .4 ms beside its records: .2 µs for each of so many."""
 
 CHECKPOINT_SECONDS = 5.0
 """Work that a kill can cost. An fsync of the outputs takes up to .1 s on a slow disk: 2 % of this."""
+
+EVIDENCE = "evidence.json"
+"""What is known about each source; `depois sources` shows it."""
+
+_PLACE = "samples"
 
 _FILES = {Sink.CLEAN: CLEAN, Sink.QUARANTINE: QUARANTINE, Sink.DEAD_LETTER: REJECTED}
 
@@ -86,6 +93,9 @@ class _Run:
         self._began = self._kept = time.monotonic()
         self._seconds_before = found.seconds if found else 0.0
         self._piece_bytes = 0
+        self._blame = Blame(suspicion_of(bundle.judgement.fusion, bundle.digest))
+        if found and found.evidence:
+            self._blame.keep(_PLACE, PlaceState.from_bytes(found.evidence.encode()))
         card = bundle.manifest
         self._writer = VerdictWriter(f"{card.name}:{card.version}", bundle.digest, observe=task.mode == "observe")
 
@@ -96,6 +106,7 @@ class _Run:
         except (InputUnreadable, OutputFailed) as error:
             raise type(error)(f"{error} {self._way_on()}") from error
         summary = self._summary()
+        write_file(self._task.out, EVIDENCE, self._evidence())
         write_file(self._task.out, SUMMARY, summary.model_dump_json(indent=2).encode() + b"\n")
         if not summary.complete:
             raise Stopped(f"stopped by {self._stop.asked} after {summary.records} records. {self._way_on()}")
@@ -149,6 +160,8 @@ class _Run:
         numbered = enumerate(verdicts, self._tally.records + 1)
         told = [(number, verdict) for number, verdict in numbered if verdict.status is not Status.CLEAN]
         self._sinks[VERDICTS].add_lines([self._writer.line(number, verdict) for number, verdict in told])
+        lines = range(self._tally.records + 1, self._tally.records + len(verdicts) + 1)
+        self._blame.add(_PLACE, verdicts, lines, lines)
         self._tally.add(verdicts, size)
 
     def _drop_open_piece(self) -> None:
@@ -170,7 +183,11 @@ class _Run:
             lengths=lengths,
             tally=self._tally.state(),
             seconds=self._seconds(),
+            evidence=self._evidence().decode(),
         )
+
+    def _evidence(self) -> bytes:
+        return self._blame.state(_PLACE).to_bytes()
 
     def _seconds(self) -> float:
         return self._seconds_before + time.monotonic() - self._began

@@ -1,0 +1,330 @@
+"""Blame: which contributors send poison, told by evidence that is valid at every time, in bounded memory.
+
+Of each source only counts are kept, of how many of its p-values fell below a few thresholds (`guard.suspicion`). They
+give its evidence E, as if bets had been placed on every record (`guard.betting`). A source is accused when
+
+    log E ≥ log(places/level) − log γ_number − log δ_rounds,
+
+number its place among all sources that its partition ever followed, rounds its attempts. All weights γ δ / places
+together are at most 1, so by Ville's inequality the probability that any honest source is ever accused is at most the
+level, whatever number of sources there is, however long it runs and whenever one looks.
+
+A round ends when its evidence has nearly gone: a long honest past is no credit. What is dropped or forgotten begins a
+new round, or gets a new number, with evidence 1: forgetting never adds evidence that was not paid for by a weight.
+While a source is accused, its counts serve the opposite test; when that shows that it has stopped, it is free again.
+Each change begins a new epoch. Copies of one record are counted once, told apart by offset.
+
+Evidence about one source from several partitions is that of their counts together: in the same epoch they add up, of
+different epochs the later one counts (`joint`). Adding is commutative and associative, so it is the same in any order.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from guard.errors import GuardError
+from guard.space_saving import CAPACITY, Entry, SpaceSaving, name_key
+from guard.suspicion import Suspicion
+from guard.verdict import Status, Verdict
+
+__all__ = ["Blame", "PlaceState", "Standing", "StateUnreadable", "joint"]
+
+_FORMAT = 1
+
+
+class StateUnreadable(GuardError):
+    """Kept evidence is damaged or of another format."""
+
+
+class PlaceState(msgspec.Struct, frozen=True):
+    """Everything about one partition (or file): what was counted up to offset `through`, exclusive."""
+
+    format: int
+    place: str
+    suspicion: Suspicion
+    through: int
+    records: int
+    arrivals: int
+    entries: list[Entry]
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        return _ENCODER.encode(self)
+
+    @staticmethod
+    def from_bytes(data: bytes) -> PlaceState:
+        """Raises StateUnreadable."""
+        try:
+            found = _DECODER.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StateUnreadable(f"evidence about sources is damaged: {error}") from error
+        cells = found.suspicion.cells
+        if found.format != _FORMAT or any(len(entry.counts) != cells for entry in found.entries):
+            raise StateUnreadable(f"evidence about sources has format {found.format}, expected {_FORMAT}")
+        return found
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(PlaceState)
+
+
+class Standing(NamedTuple):
+    """How one source stands. `evidence`: log10 E, of an accused one when it was accused; `needed`: to be accused."""
+
+    source: str
+    accused: bool
+    evidence: float
+    needed: float
+    records: int
+    held: int
+    missed_at_most: int
+    first: int
+    last: int
+    since: int
+    times_accused: int
+
+
+class _Place:
+    """The counts of one partition."""
+
+    def __init__(self, suspicion: Suspicion, capacity: int, state: PlaceState | None = None) -> None:
+        entries = state.entries if state else ()
+        self.sources = SpaceSaving(capacity, entries, state.arrivals if state else 0)
+        self.through = state.through if state else 0
+        self.records = state.records if state else 0
+        self.bundle = state.suspicion.bundle if state else suspicion.bundle
+
+    def count(
+        self, verdicts: Sequence[Verdict], cells: Sequence[int], times: Sequence[int], width: int
+    ) -> dict[str, Entry]:
+        """Counts records in order; returns the entries that they belong to, by the name in the record."""
+        touched: dict[str, Entry] = {}
+        follow = self.sources.follow
+        for verdict, cell, at in zip(verdicts, cells, times, strict=True):
+            name = verdict.source
+            if name is None:
+                continue
+            entry = touched.get(name) or follow(name, at, width)
+            if entry is None:
+                continue
+            touched[name] = entry
+            entry.records += 1
+            entry.counts[cell] += 1
+            entry.last = at
+            if verdict.status is Status.QUARANTINED:
+                entry.held += 1
+        self.records += len(verdicts)
+        return touched
+
+
+class Blame:
+    """The evidence of one process, by place: a partition of an input, or a file. Not thread-safe."""
+
+    def __init__(self, suspicion: Suspicion, capacity: int = CAPACITY) -> None:
+        self.suspicion = suspicion
+        self._capacity = capacity
+        self._own: dict[str, _Place] = {}
+        self._others: dict[str, Mapping[str, Entry]] = {}
+        self._epochs: dict[str, int] = {}
+
+    @property
+    def accused_count(self) -> int:
+        """How many sources stand accused."""
+        return sum(epoch % 2 for epoch in self._epochs.values())
+
+    @property
+    def followed(self) -> int:
+        """How many entries are kept, over all places of this process."""
+        return sum(len(place.sources.entries) for place in self._own.values())
+
+    def is_accused(self, source: str | None) -> bool:
+        """Whether `source` stands accused. No cost while nobody does."""
+        return bool(self._epochs) and source is not None and self._epochs.get(name_key(source), 0) % 2 == 1
+
+    def add(self, place: str, verdicts: Sequence[Verdict], offsets: Sequence[int], times: Sequence[int]) -> None:
+        """Counts consecutive records of `place`, with ascending `offsets`; `times`: when, such as ms since 1970.
+
+        A record whose offset was counted before is a copy and passed over.
+        """
+        own = self._own.setdefault(place, _Place(self.suspicion, self._capacity))
+        first = bisect_left(offsets, own.through)
+        fresh = verdicts[first:]
+        if not fresh:
+            return
+        own.through, at = offsets[-1] + 1, times[-1]
+        cells = self.suspicion.cell_of([verdict.p_value for verdict in fresh])
+        touched = own.count(fresh, cells, times[first:], self.suspicion.cells)
+        entries = list({id(entry): entry for entry in touched.values()}.values())
+        if own.sources.lost_epochs:
+            own.sources.lost_epochs = 0
+            self._refresh()
+        if self._epochs:
+            self._catch_up(own, entries, at)
+        self._decide(own, entries, at)
+
+    def use(self, suspicion: Suspicion) -> None:
+        """Another bundle judges from now on. Who is accused stays so; all other evidence begins anew."""
+        self.suspicion = suspicion
+        for place in self._own.values():
+            self._adopt(place)
+
+    def keep(self, place: str, state: PlaceState | None) -> None:
+        """From now on this process counts `place`; it goes on from `state`, unless it is further itself."""
+        own = self._own.get(place)
+        if own is None or (state is not None and state.through > own.through):
+            self._own[place] = _Place(self.suspicion, self._capacity, state)
+            self._adopt(self._own[place])
+        self._others.pop(place, None)
+        self._refresh()
+
+    def rewind(self, place: str, end: int) -> None:
+        """The log of `place` ends at `end`: where more was counted, it was made anew, and none of it is a copy."""
+        own = self._own[place]
+        own.through = min(own.through, end)
+
+    def leave(self, place: str) -> None:
+        """Another process counts `place` from now on; what is known stays until it tells more."""
+        if (own := self._own.pop(place, None)) is not None:
+            self._others[place] = own.sources.entries
+
+    def hear(self, state: PlaceState) -> None:
+        """What another process counted. That of another bundle says only who is accused."""
+        if state.place in self._own:
+            return
+        same = state.suspicion.bundle == self.suspicion.bundle
+        entries = {entry.name: entry for entry in state.entries if same or entry.epoch}
+        if not same:
+            for entry in entries.values():
+                entry.counts = [0] * self.suspicion.cells
+        self._others[state.place] = entries
+        self._refresh()
+
+    def state(self, place: str) -> PlaceState:
+        """Everything to go on from."""
+        own = self._own.setdefault(place, _Place(self.suspicion, self._capacity))
+        entries = list(own.sources.entries.values())
+        return PlaceState(_FORMAT, place, self.suspicion, own.through, own.records, own.sources.arrivals, entries)
+
+    def standings(self, most: int) -> list[Standing]:
+        """At most `most` sources over all places: the accused first, then by evidence against them."""
+        names = {name: None for entries in self._everywhere() for name in entries}
+        found = [self._joint(name) for name in names]
+        if not found:
+            return []
+        evidence = self.suspicion.log_evidence(np.array([entry.counts for entry in found]))
+        rows = [self._standing(entry, e) for entry, e in zip(found, evidence.tolist(), strict=True)]
+        rows.sort(key=lambda row: (not row.accused, row.needed - row.evidence, -row.records, row.source))
+        return rows[:most]
+
+    def _standing(self, entry: Entry, log_evidence: float) -> Standing:
+        return Standing(
+            source=entry.name,
+            accused=entry.accused,
+            evidence=entry.evidence if entry.accused else log_evidence / math.log(10),
+            needed=self.suspicion.log_needed(entry.number, entry.rounds) / math.log(10),
+            records=entry.records,
+            held=entry.held,
+            missed_at_most=entry.missed,
+            first=entry.first,
+            last=entry.last,
+            since=entry.since,
+            times_accused=(entry.epoch + 1) // 2,
+        )
+
+    def _everywhere(self) -> list[Mapping[str, Entry]]:
+        return [*(place.sources.entries for place in self._own.values()), *self._others.values()]
+
+    def _joint(self, name: str) -> Entry:
+        return joint([entries[name] for entries in self._everywhere() if name in entries])
+
+    def _refresh(self) -> None:
+        self._epochs = {}
+        for entries in self._everywhere():
+            for name, entry in entries.items():
+                if entry.epoch > self._epochs.get(name, 0):
+                    self._epochs[name] = entry.epoch
+
+    def _catch_up(self, own: _Place, entries: Iterable[Entry], at: int) -> None:
+        """What was decided about a source elsewhere holds here."""
+        for entry in entries:
+            if entry.epoch < (epoch := self._epochs.get(entry.name, 0)):
+                self._turn(own, entry, epoch, at)
+
+    def _decide(self, own: _Place, entries: Sequence[Entry], at: int) -> None:
+        alone = self.suspicion.log_evidence(np.array([entry.counts for entry in entries])).tolist() if entries else []
+        # Joint evidence is looked up only where this place has some of its own: elsewhere it cannot have grown much.
+        least = 0.0 if len(self._own) + len(self._others) > 1 else -math.log(self.suspicion.level)
+        for entry, evidence in zip(entries, alone, strict=True):
+            if entry.accused:
+                self._let_back(own, entry, at)
+            elif evidence > least:
+                self._accuse(own, entry, at)
+        for entry, idle in zip(entries, self.suspicion.is_idle(np.array(alone)).tolist(), strict=True):
+            if idle and not entry.accused:
+                _begin_round(entry)
+
+    def _accuse(self, own: _Place, entry: Entry, at: int) -> None:
+        whole = self._joint(entry.name)
+        evidence = float(self.suspicion.log_evidence(np.array([whole.counts]))[0])
+        if evidence >= self.suspicion.log_needed(whole.number, whole.rounds):
+            self._turn(own, entry, whole.epoch + 1, at)
+            entry.evidence = evidence / math.log(10)
+
+    def _let_back(self, own: _Place, entry: Entry, at: int) -> None:
+        whole = self._joint(entry.name)
+        if self.suspicion.log_return(np.array([whole.counts]))[0] >= self.suspicion.log_back(whole.epoch):
+            self._turn(own, entry, whole.epoch + 1, at)
+
+    def _turn(self, own: _Place, entry: Entry, epoch: int, at: int) -> None:
+        entry.epoch, entry.since = epoch, at
+        self._epochs[entry.name] = epoch
+        _begin_round(entry)
+        if entry.accused:
+            own.sources.pin(entry)
+        else:
+            own.sources.unpin(entry)
+
+    def _adopt(self, place: _Place) -> None:
+        """Counts that belong to another bundle begin anew."""
+        if place.bundle == self.suspicion.bundle:
+            return
+        place.bundle = self.suspicion.bundle
+        for entry in place.sources.entries.values():
+            entry.counts = [0] * self.suspicion.cells
+            entry.rounds += 1
+
+
+def joint(entries: Sequence[Entry]) -> Entry:
+    """What entries of one source from disjoint sets of records say together.
+
+    Counts of the latest epoch add up. The largest number has the smallest weight. Each new round anywhere makes a new
+    sum of rounds, so that no two tests share one weight; but where a source was forgotten in one partition and not in
+    another, a weight may be used again.
+    """
+    epoch = max(entry.epoch for entry in entries)
+    latest = [entry for entry in entries if entry.epoch == epoch]
+    return Entry(
+        name=entries[0].name,
+        number=max(entry.number for entry in entries),
+        missed=sum(entry.missed for entry in entries),
+        first=min(entry.first for entry in entries),
+        last=max(entry.last for entry in entries),
+        counts=[sum(cell) for cell in zip(*(entry.counts for entry in latest), strict=True)],
+        records=sum(entry.records for entry in entries),
+        held=sum(entry.held for entry in entries),
+        epoch=epoch,
+        rounds=sum(entry.rounds for entry in entries) - len(entries) + 1,
+        since=min(entry.since for entry in latest),
+        evidence=max(entry.evidence for entry in latest),
+    )
+
+
+def _begin_round(entry: Entry) -> None:
+    entry.counts = [0] * len(entry.counts)
+    entry.rounds += 1
