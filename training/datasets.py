@@ -6,23 +6,26 @@ import csv
 import os
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from guard.errors import InputUnreadable, WrongUse
 from guard.spec import ClassLabel, ImageInput, InputSpec, NumberColumn, NumberLabel, TableInput
+from training.jpeg import decode_jpegs, through_jpeg
 
 __all__ = [
     "DATASETS",
     "POISON_RATIO",
+    "Codec",
     "Dataset",
     "DatasetName",
     "Split",
     "data_folder",
+    "load_cifar10",
     "load_dataset",
     "load_digits_images",
     "load_fourclass",
@@ -32,8 +35,11 @@ __all__ = [
     "split_dataset",
 ]
 
-DatasetName = Literal["digits", "mnist", "fourclass", "house"]
+DatasetName = Literal["digits", "mnist", "cifar10", "fourclass", "house"]
 """Digits come with scikit-learn; the others are read from `data_folder()`."""
+
+Codec = Callable[[NDArray[Any]], NDArray[np.uint8]]
+"""Images uint8 (n, height, width, channels), encoded and decoded again."""
 
 POISON_RATIO = 0.2
 """|Sp| / |Sc|: the paper's default, hence |So| = 1.2 · |Sc|."""
@@ -47,7 +53,8 @@ class Dataset:
 
     `x`: float64 (n, columns) or uint8 (n, height, width, channels); `y`: int64 class index (n,) or float64 (n,).
     `training_rows`: how many of the first rows the publisher meant for training; None where he made no split.
-    `clean_rows`: |Sc|, the clean rows of a poisoned training set; None: all training rows.
+    `clean_rows`: |Sc|, the clean rows of a poisoned training set; None: all training rows. `codec`: the lossy one that
+    every image has been through once; what is made from them has to go through it, too (`training.attacks.codec`).
     """
 
     name: DatasetName
@@ -56,6 +63,7 @@ class Dataset:
     spec: InputSpec
     training_rows: int | None = None
     clean_rows: int | None = None
+    codec: Codec | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,22 @@ def load_mnist() -> Dataset:
     return Dataset("mnist", x, y, _image_spec(28, tuple(range(10))), training_rows=60_000, clean_rows=50_000)
 
 
+def load_cifar10() -> Dataset:
+    """CIFAR-10 as JPEG files: 50,000 training rows, then 10,000 test rows, 32 × 32 × 3; |Sc| = 41,667: |So| = 50,000.
+
+    Takes some seconds. Raises `InputUnreadable` when `cifar10-jpeg.npz` is absent or is something else.
+    """
+    path = _data_file("cifar10-jpeg.npz")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            parts = [decode_jpegs(arrays[f"{part}_jpeg"], arrays[f"{part}_offset"], 32) for part in ("train", "test")]
+            y = np.concatenate([arrays["train_label"], arrays["test_label"]]).astype(np.int64)
+            spec = _image_spec(32, tuple(arrays["class_names"].tolist()), channels=3)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise _broken(path, error) from error
+    return Dataset("cifar10", np.concatenate(parts), y, spec, 50_000, clean_rows=41_667, codec=through_jpeg)
+
+
 def load_fourclass() -> Dataset:
     """Fourclass: 862 rows, two columns in [-1, 1], classes -1 and 1.
 
@@ -139,6 +163,7 @@ def load_house() -> Dataset:
 DATASETS: dict[DatasetName, Callable[[], Dataset]] = {
     "digits": load_digits_images,
     "mnist": load_mnist,
+    "cifar10": load_cifar10,
     "fourclass": load_fourclass,
     "house": load_house,
 }
@@ -168,7 +193,7 @@ def select_classes(dataset: Dataset, classes: tuple[int, ...]) -> Dataset:
     clean = None if dataset.clean_rows is None else min(dataset.clean_rows, training or len(rows))
     y = np.array([place[index] for index in dataset.y[rows].tolist()], np.int64)
     spec = dataset.spec.model_copy(update={"label": label})
-    return Dataset(dataset.name, dataset.x[rows], y, spec, training_rows=training, clean_rows=clean)
+    return replace(dataset, x=dataset.x[rows], y=y, spec=spec, training_rows=training, clean_rows=clean)
 
 
 def split_dataset(dataset: Dataset, trusted: int | float, rng: np.random.Generator) -> Split:
@@ -191,8 +216,8 @@ def _training_rows(rows: int) -> int:
     return round((1 - _TEST_SHARE) * rows)
 
 
-def _image_spec(side: int, classes: tuple[int, ...]) -> InputSpec:
-    return InputSpec(input=ImageInput(height=side, width=side, channels=1), label=ClassLabel(values=classes))
+def _image_spec(side: int, classes: tuple[int, ...] | tuple[str, ...], channels: Literal[1, 3] = 1) -> InputSpec:
+    return InputSpec(input=ImageInput(height=side, width=side, channels=channels), label=ClassLabel(values=classes))
 
 
 def _numbers(cells: list[list[str]], columns: int) -> NDArray[np.float64]:

@@ -8,8 +8,8 @@ import pytest
 from guard.errors import WrongUse
 from guard.spec import ClassLabel, InputSpec, NumberColumn, NumberLabel, TableInput
 from training.attacks import Attack, AttackerRows, Poison
-from training.attacks.attack import Inputs, Labels
-from training.attacks.harm import measure_harm
+from training.attacks.attack import FitVictim, Inputs, Labels
+from training.attacks.harm import measure_harm, measure_target_harm, transfer_victim
 
 
 def legal(x: Inputs, y: Labels, spec: InputSpec) -> bool:
@@ -85,3 +85,45 @@ class AttackTester:
         harm = [measure_harm(self.attack, rows, self.poison(rows, seed), test, seed) for seed in self.seeds]
         rise = np.mean([h.poisoned - h.clean for h in harm])
         assert rise >= by, f"mean rise of the error {rise:.4f} in {harm}"
+
+
+class TargetedTester(AttackTester):
+    """The same, for attacks on chosen rows."""
+
+    def test_no_target_is_poisoned_and_each_shall_be_read_as_another_class(
+        self, rows: AttackerRows, made: Poison
+    ) -> None:
+        targets = made.targets
+        assert targets is not None
+        assert targets.index.dtype == targets.wanted.dtype == np.int64
+        assert len(np.unique(targets.index)) == len(targets.index) == len(targets.wanted)
+        assert not np.isin(targets.index, made.base_index).any()
+        assert (targets.wanted != rows.y[targets.index]).all()
+
+    def test_every_target_is_served_by_poison_of_the_class_that_it_shall_be_read_as(self, made: Poison) -> None:
+        assert made.targets is not None
+        assert made.targets.serves.dtype == np.int64
+        assert set(made.targets.serves) == set(range(len(made.targets.index)))
+        assert np.array_equal(made.y, made.targets.wanted[made.targets.serves])
+
+    def test_labels_stay_right(self, rows: AttackerRows, made: Poison) -> None:
+        assert np.array_equal(made.y, rows.y[made.base_index])
+        assert np.array_equal(made.y, made.y_true)
+
+    def reaches(self, rows: AttackerRows, by: float) -> None:
+        """The share of targets that the victim reads as wanted, averaged over `seeds`, grows by at least `by`."""
+        made = [(seed, self.poison(rows, seed)) for seed in self.seeds]
+        harm = [measure_target_harm(self.victim_of(rows, poison, seed), rows, poison, seed) for seed, poison in made]
+        rise = np.mean([h.poisoned.mean() - h.clean.mean() for h in harm])
+        assert rise >= by, f"mean rise of the share {rise:.3f} in {harm}"
+
+    def victim_of(self, rows: AttackerRows, poison: Poison, seed: int) -> FitVictim:  # noqa: ARG002 – see below
+        return self.attack.victim
+
+
+class TransferTester(TargetedTester):
+    """The victim trains its last layer anew, on features that were learnt without poison and the attacker never saw."""
+
+    def victim_of(self, rows: AttackerRows, poison: Poison, seed: int) -> FitVictim:
+        assert poison.targets is not None
+        return transfer_victim(rows, poison.targets, 1000 + seed)

@@ -21,8 +21,13 @@ def test_which_attack_applies_where() -> None:
     text = TableInput(columns=(CategoryColumn(name="a", values=("x", "y")),))
     classes, number = ClassLabel(values=(0, 1)), NumberLabel(minimum=0, maximum=1)
     flips = {"random-flip", "confident-flip", "adversarial-flip", "boundary-flip", "runner-up-flip"}
+    kinds = ("feature-collision", "bullseye-polytope", "convex-polytope")
+    targeted = {kind + levels for kind in kinds for levels in ("", "-25", "-16")}
     expected = {
-        "digits": (digits, flips | {"gradient-sign", "projected-gradient", "direct-gradient", "generative"}),
+        "digits": (
+            digits,
+            flips | targeted | {"gradient-sign", "projected-gradient", "direct-gradient", "generative"},
+        ),
         "numbers": (InputSpec(input=numbers, label=classes), flips),
         "text": (InputSpec(input=text, label=classes), {"random-flip"}),
         "regression": (
@@ -60,4 +65,4 @@ def test_text_and_gaps_are_no_numbers() -> None:
 
 
 def test_every_named_data_set_can_be_loaded_by_a_function() -> None:
-    assert set(DATASETS) == {"digits", "mnist", "fourclass", "house"}
+    assert set(DATASETS) == {"digits", "mnist", "cifar10", "fourclass", "house"}

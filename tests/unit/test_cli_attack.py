@@ -10,6 +10,7 @@ from guard.cli.main import main
 from guard.decode import Decoder
 from guard.spec import ClassLabel, InputSpec, NumberColumn, NumberLabel, TableInput
 from training.attacks import ATTACKS
+from training.datasets import load_digits_images
 from training.snapshot import Snapshot, read_snapshot, snapshot_from_arrays, write_snapshot
 
 COLUMNS = TableInput(columns=tuple(NumberColumn(name=name, minimum=-9, maximum=9) for name in "ab"))
@@ -61,6 +62,20 @@ def test_flips_name_the_row_that_they_were_made_from_and_its_right_label(tmp_pat
     by_row = {int(origin): ("low", "high")[label] for origin, label in zip(found.origin, found.y, strict=True)}
     for one in lines(tmp_path / "out/truth.jsonl"):
         assert one["right_label"] == by_row[one["row"]] != one["label"]  # type: ignore[index]
+
+
+def test_targeted_poison_names_the_row_that_it_is_after_and_the_label_that_this_shall_get(tmp_path: Path) -> None:
+    digits = load_digits_images()
+    found = snapshot_from_arrays(digits.x[:300], digits.y[:300], digits.spec)
+    write_snapshot(found, tmp_path / "snapshot")
+    told = ["attack", "feature-collision", str(tmp_path / "snapshot"), "--share", "0.1", "--out", str(tmp_path / "out")]
+    assert main(told) == 0
+    by_row = {int(origin): int(label) for origin, label in zip(found.origin, found.y, strict=True)}
+    truth = lines(tmp_path / "out/truth.jsonl")
+    assert len({one["target_row"] for one in truth}) == 3
+    assert {one["target_row"] for one in truth}.isdisjoint({one["row"] for one in truth})
+    for one in truth:
+        assert one["wanted_label"] == one["label"] == one["right_label"] != by_row[one["target_row"]]  # type: ignore[index]
 
 
 def test_a_file_of_ones_own_needs_no_snapshot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from guard.errors import InputUnreadable, WrongUse
+from guard.images import decode_image
 from guard.spec import ClassLabel, ImageInput, TableInput
 from training.datasets import (
     DATASETS,
     Dataset,
     data_folder,
+    load_cifar10,
     load_dataset,
     load_digits_images,
     load_fourclass,
@@ -40,6 +43,24 @@ def test_mnist_keeps_the_publishers_split() -> None:
     assert mnist.x.dtype == np.uint8
     assert (mnist.training_rows, mnist.clean_rows) == (60_000, 50_000)
     assert set(np.unique(mnist.y)) == set(range(10))
+
+
+@needs_data
+def test_cifar10_keeps_the_publishers_split_the_names_and_the_pixels_of_its_files() -> None:
+    """Of every thousandth file, the pixels that an independent decoder of the format, the guard's own, finds."""
+    cifar = load_cifar10()
+    assert cifar.x.shape == (60_000, 32, 32, 3)
+    assert (cifar.training_rows, cifar.clean_rows) == (50_000, 41_667)
+    assert np.bincount(cifar.y[:50_000]).tolist() == [5000] * 10
+    assert np.bincount(cifar.y[50_000:]).tolist() == [1000] * 10
+    assert isinstance(cifar.spec.input, ImageInput)
+    assert isinstance(cifar.spec.label, ClassLabel)
+    assert cifar.spec.label.values[6::2] == ("frog", "ship")
+    with np.load(data_folder() / "cifar10-jpeg.npz") as arrays:
+        files, offsets = arrays["test_jpeg"].tobytes(), arrays["test_offset"]
+    for row in range(0, 10_000, 1000):
+        pixels = decode_image("jpeg", files[offsets[row] : offsets[row + 1]], cifar.spec.input)
+        assert cifar.x[50_000 + row].tobytes() == pixels
 
 
 @needs_data
@@ -77,7 +98,7 @@ def test_every_row_is_legal_under_its_own_spec(name: str) -> None:
 
 def test_an_absent_folder_is_named_with_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DEPOIS_DATA", str(tmp_path / "nowhere"))
-    for load in (load_mnist, load_fourclass, load_house):
+    for load in (load_mnist, load_cifar10, load_fourclass, load_house):
         with pytest.raises(InputUnreadable, match=r"nowhere.*set DEPOIS_DATA"):
             load()
 
@@ -89,6 +110,7 @@ def test_a_file_that_is_something_else_is_refused(
     monkeypatch.setenv("DEPOIS_DATA", str(tmp_path))
     for name, load in (
         ("mnist.npz", load_mnist),
+        ("cifar10-jpeg.npz", load_cifar10),
         ("fourclass.txt", load_fourclass),
         ("house-processed.csv", load_house),
     ):
@@ -97,8 +119,23 @@ def test_a_file_that_is_something_else_is_refused(
             load()
 
 
+@pytest.mark.parametrize("damage", ["side", "mode", "end", "names"])
+def test_damaged_jpeg_files_are_refused(damage: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DEPOIS_DATA", str(tmp_path))
+    shape = {"side": (16, 16, 3), "mode": (32, 32)}.get(damage, (32, 32, 3))
+    Image.fromarray(np.zeros(shape, dtype=np.uint8)).save(tmp_path / "one.jpg")
+    file = np.fromfile(tmp_path / "one.jpg", dtype=np.uint8)
+    offset = np.array([0, len(file) // 2 if damage == "end" else len(file)])
+    part = {"jpeg": file, "offset": offset, "label": np.zeros(1, dtype=np.uint8)}
+    arrays = {f"{name}_{key}": array for name in ("train", "test") for key, array in part.items()}
+    names = np.array(["one"] if damage == "names" else ["one", "two"])
+    np.savez(tmp_path / "cifar10-jpeg.npz", class_names=names, **arrays)
+    with pytest.raises(InputUnreadable, match="not the data set"):
+        load_cifar10()
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(WrongUse, match="digits, mnist, fourclass, house"):
+    with pytest.raises(WrongUse, match="digits, mnist, cifar10, fourclass, house"):
         load_dataset("iris")
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,21 @@ def test_poison_stands_in_the_place_of_its_originals(scene: Scene) -> None:
     base = crowd.poison.base_index
     assert np.array_equal(crowd.x[crowd.poisoned], scene.outside.x[base])
     assert (crowd.y[crowd.poisoned] != scene.outside.y[base]).all()
+
+
+def test_targets_are_sent_by_nobody_and_what_was_changed_went_through_the_codec(scene: Scene) -> None:
+    def codec(x: np.ndarray) -> np.ndarray:
+        return x | 1
+
+    crowd = gather(replace(scene, codec=codec), "feature-collision", 0.1)
+    targets = crowd.poison.targets
+    assert targets is not None
+    assert keys(crowd.x).isdisjoint(keys(scene.outside.x[targets.index]))
+    assert len(crowd.y) == len(scene.outside.y) - len(targets.index)
+    assert (crowd.x[crowd.poisoned] % 2 == 1).all()
+    assert not (crowd.x[~crowd.poisoned] % 2 == 1).all()
+    flips = gather(replace(scene, codec=codec), "random-flip", 0.1)
+    assert keys(flips.x) == keys(scene.outside.x)
 
 
 def test_more_poison_than_rows_is_as_much_as_there_is() -> None:

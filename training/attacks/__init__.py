@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from training.attacks.adversarial_flip import ADVERSARIAL_FLIP
-from training.attacks.attack import Attack, AttackerRows, Poison
+from training.attacks.attack import Attack, AttackerRows, Poison, Targets
 from training.attacks.boundary_flip import BOUNDARY_FLIP
+from training.attacks.bullseye_polytope import BULLSEYE_POLYTOPE, bullseye_polytope
 from training.attacks.confident_flip import CONFIDENT_FLIP
+from training.attacks.convex_polytope import CONVEX_POLYTOPE, convex_polytope
 from training.attacks.direct_gradient import DIRECT_GRADIENT
+from training.attacks.feature_collision import FEATURE_COLLISION, feature_collision
 from training.attacks.generative import GENERATIVE
 from training.attacks.gradient_sign import GRADIENT_SIGN
 from training.attacks.optimal_regression import OPTIMAL_LASSO, OPTIMAL_RIDGE, STEALTHY_RIDGE
@@ -14,8 +17,9 @@ from training.attacks.projected_gradient import PROJECTED_GRADIENT
 from training.attacks.random_flip import RANDOM_FLIP
 from training.attacks.runner_up_flip import RUNNER_UP_FLIP
 from training.attacks.statistical import STATISTICAL
+from training.attacks.targeting import SMALLER
 
-__all__ = ["ATTACKS", "Attack", "AttackerRows", "Poison"]
+__all__ = ["ATTACKS", "Attack", "AttackerRows", "Poison", "Targets"]
 
 ATTACKS: tuple[Attack, ...] = (
     RANDOM_FLIP,
@@ -27,6 +31,10 @@ ATTACKS: tuple[Attack, ...] = (
     PROJECTED_GRADIENT,
     DIRECT_GRADIENT,
     GENERATIVE,
+    FEATURE_COLLISION,
+    BULLSEYE_POLYTOPE,
+    CONVEX_POLYTOPE,
+    *(make(epsilon) for make in (feature_collision, bullseye_polytope, convex_polytope) for epsilon in SMALLER),
     STATISTICAL,
     OPTIMAL_RIDGE,
     OPTIMAL_LASSO,

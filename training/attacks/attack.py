@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from guard.errors import WrongUse
 from guard.spec import InputSpec
 
-__all__ = ["Attack", "AttackerRows", "FitVictim", "Inputs", "Labels", "Poison", "Predict", "pick"]
+__all__ = ["Attack", "AttackerRows", "FitVictim", "Inputs", "Labels", "Poison", "Predict", "Targets", "pick"]
 
 Inputs = NDArray[np.float64] | NDArray[np.uint8]
 """float64 (n, columns) or uint8 (n, height, width, channels), encoded as `guard.spec` says."""
@@ -36,18 +36,32 @@ class AttackerRows:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """Rows that a targeted attack is after: the victim, which never sees them, shall take each for another class.
+
+    `index`: int64 (t,), which of the attacker's rows, none of them a base of the poison. `wanted`: int64 (t,), the
+    class that each shall be read as. `serves`: int64 (n,), for each poisoned row the place in `index` of its target.
+    """
+
+    index: NDArray[np.int64]
+    wanted: NDArray[np.int64]
+    serves: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Poison:
     """Poisoned rows, to be added to the clean ones.
 
     `x`, `y`: encoded like the rows that they were made from, and legal under the same specification. `base_index`:
     int64 (n,), the row that each was made from; -1 where x was made up. `y_true`: the label that an honest contributor
-    would give.
+    would give. `targets`: None where the attack is after no row in particular.
     """
 
     x: Inputs
     y: Labels
     base_index: NDArray[np.int64]
     y_true: Labels
+    targets: Targets | None = None
 
 
 @dataclass(frozen=True)

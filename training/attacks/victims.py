@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import Lasso, Ridge
+from sklearn.linear_model import Lasso, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.svm import SVC
 from torch import Tensor, nn
 
 from guard.spec import InputSpec
-from training.attacks.attack import AttackerRows, Inputs, Labels, Predict
+from training.attacks.attack import AttackerRows, FitVictim, Inputs, Labels, Predict
 from training.attacks.domain import class_count, label_range, scaled, scaled_labels
 from training.networks import descend
 from training.seeding import torch_seed
@@ -22,12 +22,14 @@ __all__ = [
     "RIDGE_ALPHA",
     "choose_svm",
     "fit_lasso",
+    "fit_last_layer",
     "fit_network",
     "fit_online",
     "fit_ridge",
     "fit_svm",
     "logits_of",
     "own_network",
+    "penultimate",
     "pixels",
     "small_network",
     "train_network",
@@ -105,8 +107,21 @@ def own_network(rows: AttackerRows, rng: np.random.Generator) -> nn.Module:
 
 @torch.no_grad()
 def logits_of(network: nn.Module, x: Inputs) -> NDArray[np.float32]:
-    """What `network` makes of images, a batch at a time: float32 (n, classes)."""
+    """What `network` makes of images, a batch at a time: float32 (n, outputs)."""
     return np.asarray(torch.cat([network(part) for part in torch.split(pixels(x), _BATCH)]).numpy())
+
+
+def fit_last_layer(features: nn.Module) -> FitVictim:
+    """A victim of transfer learning: logistic regression on `features` of images, (n, h), which are never retrained."""
+
+    def embed(x: Inputs) -> NDArray[np.float64]:
+        return logits_of(features, x).astype(np.float64)
+
+    def fit(x: Inputs, y: Labels, spec: InputSpec, seed: int) -> Predict:  # noqa: ARG001 – its optimum is unique
+        model = LogisticRegression(max_iter=2000).fit(embed(x), y)
+        return lambda rows: np.asarray(model.predict(embed(rows)))
+
+    return fit
 
 
 def pixels(x: Inputs) -> Tensor:
@@ -114,7 +129,7 @@ def pixels(x: Inputs) -> Tensor:
     return torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255
 
 
-def train_network(z: Tensor, y: Tensor, seed: int, classes: int = 0) -> nn.Module:
+def train_network(z: Tensor, y: Tensor, seed: int, classes: int = 0) -> nn.Sequential:
     """Two convolutions of stride 2 and two dense layers; Adam 2e-3, 300 steps of 64. Returned in evaluation mode.
 
     `z`: float32 (n, channels, height, width) in [0, 1]; `y`: int64 (n,). Output: logits of `classes`, and at least of
@@ -129,7 +144,12 @@ def train_network(z: Tensor, y: Tensor, seed: int, classes: int = 0) -> nn.Modul
     return network.eval()
 
 
-def small_network(shape: torch.Size, classes: int) -> nn.Module:
+def penultimate(network: nn.Sequential) -> nn.Sequential:
+    """All of `network` but its last layer, frozen: φ, float32 (n, h)."""
+    return network[:-1].requires_grad_(requires_grad=False)
+
+
+def small_network(shape: torch.Size, classes: int) -> nn.Sequential:
     """What `train_network` trains, untrained: images of `shape` (channels, height, width) to `classes` logits."""
     channels, height, width = shape
     flat = 32 * -(-height // 4) * -(-width // 4)

@@ -42,7 +42,8 @@ def attack(
     """Make poisoned samples from rows of your own, to see what your guard does with them.
 
     poison.jsonl holds samples in the wire format, ready to be filtered or sent; truth.jsonl says of each, by its id,
-    which row it was made from and which label is right. Give rows that the guard's trusted snapshot does not hold.
+    which row it was made from and which label is right; where an attack is after certain rows, also which one shall be
+    read as what. Give rows that the guard's trusted snapshot does not hold.
 
     Example: depois attack confident-flip outside.csv --label price_band --out poison
     """
@@ -118,4 +119,18 @@ def _truth(chosen: Attack, snapshot: Snapshot, poison: Poison, ids: list[str]) -
             "row": int(snapshot.origin[base]) if base >= 0 else None,
             "label": label_value(snapshot.spec, poison.y[number]),
             "right_label": label_value(snapshot.spec, poison.y_true[number]),
+            **_aim(snapshot, poison, number),
         }
+
+
+def _aim(snapshot: Snapshot, poison: Poison, number: int) -> dict[str, Any]:
+    """Where the attack is after certain rows: which of them this sample serves, and what it shall be read as."""
+    from guard.encoding import label_value
+
+    if poison.targets is None:
+        return {}
+    target = poison.targets.serves[number]
+    return {
+        "target_row": int(snapshot.origin[poison.targets.index[target]]),
+        "wanted_label": label_value(snapshot.spec, poison.targets.wanted[target]),
+    }

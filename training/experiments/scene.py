@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from guard.spec import ClassLabel, InputSpec
 from training.attacks.attack import AttackerRows, Inputs, Labels, Poison
-from training.datasets import Dataset, load_dataset, select_classes, split_dataset
+from training.attacks.codec import as_sent
+from training.datasets import Codec, Dataset, load_dataset, select_classes, split_dataset
 from training.device import resolve_device
 from training.experiments.roster import find_attack
 from training.experiments.setting import Ground
@@ -29,7 +30,8 @@ Samples = tuple[Inputs, Labels]
 class Scene:
     """`trusted`: St. `outside`: Sc without St, the attacker's. `clean`: rows that nobody learns from or attacks with.
 
-    `clean_rows`: |Sc|. `known`: how many classes the trusted rows may have; 0 for regression.
+    `clean_rows`: |Sc|. `known`: how many classes the trusted rows may have; 0 for regression. `codec`: what poison goes
+    through on its way.
     """
 
     seed: int
@@ -40,6 +42,7 @@ class Scene:
     clean_rows: int
     known: int
     device: torch.device
+    codec: Codec | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def set_scene(ground: Ground, seed: int) -> Scene:
         clean_rows=len(split.trusted) + len(split.outside),
         known=ground.known or classes,
         device=resolve_device(ground.device),
+        codec=dataset.codec,
     )
     return _soil(scene, ground) if ground.dirty else scene
 
@@ -86,7 +90,7 @@ def _soil(scene: Scene, ground: Ground) -> Scene:
     (x, y), rng = scene.trusted, np.random.default_rng([scene.seed, 3])
     count = round(ground.dirty * len(y))
     usual = round(0.2 * scene.clean_rows)
-    poison = find_attack(str(ground.dirty_by)).run(scene.outside, min(usual + count, len(scene.outside.y)), rng)
+    poison = _poison(scene, str(ground.dirty_by), min(usual + count, len(scene.outside.y)), rng)
     dirt, where = rng.permutation(len(poison.y))[:count], rng.permutation(len(y))[:count]
     x, y = x.copy(), y.copy()
     x[where], y[where] = poison.x[dirt], poison.y[dirt]
@@ -106,10 +110,17 @@ def gather(scene: Scene, attack: str, rate: float) -> Crowd:
     """
     rows = scene.outside
     count = min(round(rate * scene.clean_rows), len(rows.y))
-    poison = find_attack(attack).run(rows, count, np.random.default_rng([scene.seed, 1]))
+    poison = _poison(scene, attack, count, np.random.default_rng([scene.seed, 1]))
     kept = np.setdiff1d(np.arange(len(rows.y)), poison.base_index)
+    if poison.targets is not None:
+        kept = np.setdiff1d(kept, poison.targets.index)
     truth = np.arange(len(kept) + len(poison.y)) >= len(kept)
     return Crowd(np.concatenate([rows.x[kept], poison.x]), np.concatenate([rows.y[kept], poison.y]), truth, poison)
+
+
+def _poison(scene: Scene, attack: str, count: int, rng: np.random.Generator) -> Poison:
+    """What an attacker who holds the rows outside sends, as it arrives."""
+    return as_sent(find_attack(attack).run(scene.outside, count, rng), scene.outside, scene.codec)
 
 
 class Encoder:
