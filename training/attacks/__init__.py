@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from training.attacks.adaptive_black_box import ADAPTIVE_BLACK_BOX
+from training.attacks.adaptive_white_box import ADAPTIVE_WHITE_BOX
 from training.attacks.adversarial_flip import ADVERSARIAL_FLIP
 from training.attacks.attack import Attack, AttackerRows, Poison, Targets
 from training.attacks.boundary_flip import BOUNDARY_FLIP
@@ -12,6 +14,7 @@ from training.attacks.direct_gradient import DIRECT_GRADIENT
 from training.attacks.feature_collision import FEATURE_COLLISION, feature_collision
 from training.attacks.generative import GENERATIVE
 from training.attacks.gradient_sign import GRADIENT_SIGN
+from training.attacks.guarded_attack import Guard, GuardedAttack, OpenGuard
 from training.attacks.optimal_regression import OPTIMAL_LASSO, OPTIMAL_RIDGE, STEALTHY_RIDGE
 from training.attacks.projected_gradient import PROJECTED_GRADIENT
 from training.attacks.random_flip import RANDOM_FLIP
@@ -19,7 +22,18 @@ from training.attacks.runner_up_flip import RUNNER_UP_FLIP
 from training.attacks.statistical import STATISTICAL
 from training.attacks.targeting import SMALLER
 
-__all__ = ["ATTACKS", "Attack", "AttackerRows", "Poison", "Targets"]
+__all__ = [
+    "ATTACKS",
+    "BLACK_BOX_ATTACKS",
+    "WHITE_BOX_ATTACKS",
+    "Attack",
+    "AttackerRows",
+    "Guard",
+    "GuardedAttack",
+    "OpenGuard",
+    "Poison",
+    "Targets",
+]
 
 ATTACKS: tuple[Attack, ...] = (
     RANDOM_FLIP,
@@ -41,3 +55,9 @@ ATTACKS: tuple[Attack, ...] = (
     STEALTHY_RIDGE,
 )
 """Every attack; adding one touches its file and this list."""
+
+BLACK_BOX_ATTACKS: tuple[GuardedAttack[Guard], ...] = (ADAPTIVE_BLACK_BOX,)
+"""Every attack on a trained guard of which only the verdicts are known."""
+
+WHITE_BOX_ATTACKS: tuple[GuardedAttack[OpenGuard], ...] = (ADAPTIVE_WHITE_BOX,)
+"""Every attack on a trained guard whose inside is known."""

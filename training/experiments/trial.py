@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from guard.calibration import Fusion, Judged
 from guard.encoding import class_indices
@@ -29,7 +30,7 @@ ALPHA = 0.01
 
 @dataclass(frozen=True)
 class Trial:
-    """A trained guard: `scores` and `judge` say what its bundle would say."""
+    """A trained guard, open to attackers (`OpenGuard`): `scores` and `judge` say what its bundle would say."""
 
     learned: Learned
     fusion: Fusion
@@ -42,6 +43,20 @@ class Trial:
     def judge(self, x: Inputs, y: Labels) -> Judged:
         """The verdict of encoded samples at α = 1 %."""
         return self.fusion.judge(self.scores(x, y).astype(np.float32), class_indices(y))
+
+    def passes(self, x: Inputs, y: Labels) -> NDArray[np.bool_]:
+        """Which encoded samples are passed as clean at α = 1 %, (n,)."""
+        return ~self.judge(x, y).held
+
+    def member_scores(self, z: Tensor, y: Tensor) -> Tensor:
+        """Scores (n, members) of samples as members see them, differentiable in z, on the device of z."""
+        there, claimed = z.to(self.learned.data.device), y.to(self.learned.data.device)
+        return torch.stack([fitted.scorer(there, claimed) for _, fitted in self.learned.members], dim=1).to(z.device)
+
+    @property
+    def spec(self) -> InputSpec:
+        """What the guard accepts as a sample."""
+        return self.learned.data.spec
 
     def rows(self, x: Inputs, y: Labels) -> Rows:
         """Encoded samples as members see them."""
