@@ -13,8 +13,9 @@ from guard.spec import ClassLabel, InputSpec
 from guard.verdict import HoldReason, RejectReason, Status
 from training.attacks.random_flip import RANDOM_FLIP
 from training.datasets import load_digits_images
-from training.demo.measure import Rate, join_truth, measure
+from training.demo.measure import join_truth, measure
 from training.demo.scenario import HONEST, JUNK, Contributor, Entry, Scenario
+from training.rate import Rate
 
 DIGITS = load_digits_images()
 FLIP = RANDOM_FLIP.name

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from training.demo.measure import Rate
     from training.demo.run import Demo
+    from training.rate import Rate
 
 __all__ = ["demo"]
 
@@ -55,19 +55,15 @@ def _as_json(finished: Demo, report: Path) -> dict[str, Any]:
         "trusted": len(finished.scenario.y),
         "lines": len(finished.told),
         "alpha": finished.manifest.alpha.model_dump(),
-        "false_alarms": _rate(figures.false_alarms),
-        "recall": {name: _rate(rate) for name, rate in figures.recall.items()},
-        "right_label_suggested": {name: _rate(rate) for name, rate in figures.corrected.items()},
+        "false_alarms": figures.false_alarms.as_json,
+        "recall": {name: rate.as_json for name, rate in figures.recall.items()},
+        "right_label_suggested": {name: rate.as_json for name, rate in figures.corrected.items()},
         "contributors": [{**vars(row), "malformed": row.malformed} for row in figures.contributors],
         "junk": [vars(row) for row in figures.junk],
         "seconds": finished.seconds,
         "model_sha256": finished.digest,
         "report": str(report),
     }
-
-
-def _rate(rate: Rate) -> dict[str, Any]:
-    return {"count": rate.count, "of": rate.total, "share": rate.value, "interval_95": rate.interval}
 
 
 def _show(finished: Demo, report: Path) -> None:
@@ -98,8 +94,7 @@ def _attacks(finished: Demo) -> Any:
 
 
 def _cells(rate: Rate) -> tuple[str, str, str, str]:
-    low, high = rate.interval
-    return str(rate.total), str(rate.count), f"{rate.value:.1%}" if rate.total else "–", f"{low:.1%} – {high:.1%}"
+    return str(rate.total), str(rate.count), rate.spelled, rate.spelled_interval
 
 
 def _contributors(finished: Demo) -> Any:

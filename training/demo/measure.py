@@ -6,37 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from scipy.stats import beta
-
 from guard.filter.verdicts import VerdictLine
 from guard.spec import ClassLabel
 from guard.verdict import Status
 from training.demo.scenario import HONEST, JUNK, Contributor, Entry, Scenario
+from training.rate import Rate
 
-__all__ = ["ContributorRow", "Figures", "JunkRow", "Rate", "Told", "join_truth", "measure"]
-
-_CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Rate:
-    """`count` of `total`, with the exact (Clopper-Pearson) 95 % interval of the rate behind it."""
-
-    count: int
-    total: int
-
-    @property
-    def value(self) -> float:
-        """The rate; NaN where nothing was counted."""
-        return self.count / self.total if self.total else float("nan")
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Lower and upper bound."""
-        tail = (1 - _CONFIDENCE) / 2
-        low = beta.ppf(tail, self.count, self.total - self.count + 1) if self.count else 0.0
-        high = beta.ppf(1 - tail, self.count + 1, self.total - self.count) if self.count < self.total else 1.0
-        return float(low), float(high)
+__all__ = ["ContributorRow", "Figures", "JunkRow", "Told", "join_truth", "measure"]
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from guard.errors import OutputFailed
 from guard.spec import ClassLabel, ImageInput, InputSpec
-from training.demo.measure import Rate, Told
+from training.demo.measure import Told
 from training.demo.pictures import image_uri, scatter
 from training.demo.run import Demo
 from training.demo.scenario import HONEST, JUNK
 
-__all__ = ["Example", "render_report", "spell_rate", "write_report"]
+__all__ = ["Example", "render_report", "write_report"]
 
 _CAUGHT, _MISSED, _ALARMS, _JUNK = 14, 14, 21, 20
 
@@ -53,7 +53,6 @@ def render_report(demo: Demo) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["rate"] = spell_rate
     spec, told = demo.scenario.dataset.spec, demo.told
     groups = {attack.name: [t for t in told if t.entry.kind == attack.name] for attack in demo.scenario.attacks}
     return environment.get_template("report.html.j2").render(
@@ -67,11 +66,6 @@ def render_report(demo: Demo) -> str:
         dots=scatter((demo.scenario.x, demo.scenario.y), told, spec),
         classes=spec.label.values if isinstance(spec.label, ClassLabel) else (),
     )
-
-
-def spell_rate(rate: Rate) -> str:
-    """Per cent with one decimal, or a dash where nothing was counted."""
-    return f"{100 * rate.value:.1f} %" if rate.total else "–"
 
 
 def _examples(told: Sequence[Told], count: int, spec: InputSpec) -> list[Example]:
