@@ -43,6 +43,7 @@ COMMANDS = {
     "explain": Command("guard.cli.explain", "explain", "Show why one sample is judged as it is."),
     "demo": Command("training.cli.demo", "demo", "Poison a stream of real data, filter it and report what was held."),
     "attack": Command("training.cli.attack", "attack", "Make poisoned samples from your own rows, to test your guard."),
+    "redteam": Command("training.cli.redteam", "redteam", "Attack a bundle of your own, and count what it holds."),
     "experiment": Command("training.cli.experiment", "app", "Measure detection on real data; write into results/."),
 }
 """Every command of `depois`. Nothing named here is imported before it is called."""

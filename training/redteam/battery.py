@@ -1,0 +1,131 @@
+"""The battery: every attack that applies, one after the other, each counted against the bundle's verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guard.bundle import Bundle
+from guard.errors import WrongUse
+from guard.spec import InputSpec
+from training.attacks import ATTACKS, BLACK_BOX_ATTACKS, AttackerRows, Poison
+from training.attacks.opinion import Opinion, form_opinion, has_opinion
+from training.progress import Progress
+from training.rate import Rate
+from training.redteam.material import Material, share_out
+from training.redteam.target import Target
+from training.snapshot import Snapshot
+
+__all__ = ["MOST_POISON", "Battery", "Raid", "Unable", "choose_attacks", "run_battery"]
+
+MOST_POISON = 200
+"""Samples of one attack: the interval of a recall is then at most ±7 % wide."""
+
+
+@dataclass(frozen=True)
+class Raid:
+    """What came of one attack.
+
+    `held`: of the samples sent, those that the bundle did not pass, which is the recall. `harm_passed`: of the samples
+    sent, those that passed and that harm (`form_opinion`, trained on the honest rows); None where that cannot tell:
+    no model of ours reads the rows, or the attack is after chosen rows, and its labels are right.
+    """
+
+    name: str
+    description: str
+    needs: str
+    held: Rate
+    harm_passed: Rate | None
+
+
+@dataclass(frozen=True)
+class Unable:
+    """An attack that applies, but could not be made from these rows, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Battery:
+    """A red team's whole report. `false_alarms`: honest rows that were not passed."""
+
+    bundle: Bundle
+    material: Material
+    seed: int
+    false_alarms: Rate
+    raids: tuple[Raid, ...]
+    unable: tuple[Unable, ...]
+
+
+@dataclass(frozen=True)
+class _Weapon:
+    """Any attack, with the guard filled in where it needs one."""
+
+    name: str
+    description: str
+    needs: str
+    run: Callable[[AttackerRows, int, np.random.Generator], Poison]
+
+
+def choose_attacks(spec: InputSpec, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the attacks to run: all that apply to `spec`, or those `wanted`. Raises WrongUse."""
+    known = {one.name: one.applies for one in ATTACKS} | {one.name: one.applies for one in BLACK_BOX_ATTACKS}
+    applying = tuple(name for name, applies in known.items() if applies(spec))
+    for name in wanted or ():
+        if name not in applying:
+            why = "does not apply to this bundle" if name in known else "is not there"
+            raise WrongUse(f"the attack {name!r} {why}; choose from {', '.join(applying)}")
+    return applying if wanted is None else tuple(dict.fromkeys(wanted))
+
+
+def run_battery(bundle: Bundle, data: Snapshot, names: Sequence[str], seed: int, progress: Progress) -> Battery:
+    """Runs the attacks `names` with rows of `data` and judges what they send by the bundle itself.
+
+    Each attack draws from a generator of its own, so that what else is run does not matter. Each sends one sample for
+    every second row that attackers hold, at most `MOST_POISON`. Raises SnapshotRefused as `share_out` does,
+    and WrongUse where none of the attacks can be made from the rows.
+    """
+    material, target = share_out(bundle, data, seed), Target(bundle)
+    weapons = [weapon for weapon in _weapons(target) if weapon.name in names]
+    judge = _judge(material, seed)
+    alarms = Rate(int((~target.passes(material.x, material.y)).sum()), len(material.y))
+    ended = [_raid(weapon, target, material, judge, seed) for weapon in progress.track(weapons, "attacks")]
+    raids = tuple(one for one in ended if isinstance(one, Raid))
+    unable = tuple(one for one in ended if isinstance(one, Unable))
+    if not raids:
+        raise WrongUse(f"no attack could be made: {unable[0].name}: {unable[0].why}")
+    return Battery(bundle, material, seed, alarms, raids, unable)
+
+
+def _weapons(target: Target) -> list[_Weapon]:
+    plain = [_Weapon(one.name, one.description, one.needs, one.run) for one in ATTACKS]
+    asking = [_Weapon(one.name, one.description, one.needs, partial(one.run, target)) for one in BLACK_BOX_ATTACKS]
+    return [*plain, *asking]
+
+
+def _judge(material: Material, seed: int) -> Opinion | None:
+    spec = material.attackers.spec
+    return form_opinion(AttackerRows(material.x, material.y, spec), seed) if has_opinion(spec) else None
+
+
+def _raid(weapon: _Weapon, target: Target, material: Material, judge: Opinion | None, seed: int) -> Raid | Unable:
+    rows = material.attackers
+    rng = np.random.default_rng([seed, *weapon.name.encode()])
+    try:
+        poison = weapon.run(rows, min(MOST_POISON, len(rows.y) // 2), rng)
+    except WrongUse as refused:
+        return Unable(weapon.name, str(refused))
+    passed, sent = target.passes(poison.x, poison.y), len(poison.y)
+    held = Rate(int((~passed).sum()), sent)
+    return Raid(weapon.name, weapon.description, weapon.needs, held, _harm_passed(poison, passed, judge))
+
+
+def _harm_passed(poison: Poison, passed: NDArray[np.bool_], judge: Opinion | None) -> Rate | None:
+    if judge is None or poison.targets is not None:
+        return None
+    return Rate(int((passed & (judge.contradiction(poison.x, poison.y) > 0)).sum()), len(passed))
