@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from guard.errors import WrongUse
+from training.attacks.attack import Targets
 from training.datasets import data_folder
 from training.experiments.compare import compare, run_settings
-from training.experiments.damage import damage_left
+from training.experiments.damage import damage_left, harm_of_rows
 from training.experiments.roster import find_attack, find_defence
 from training.experiments.scene import gather, set_scene
 from training.experiments.setting import Ground, Setting, as_cases
@@ -80,6 +82,21 @@ def test_settings_of_one_ground_stand_together() -> None:
         "random-flip, 20 %, Rp 30 %",
         "random-flip, 10 %",
     ]
+
+
+@pytest.mark.parametrize(("shift", "low", "high"), [(0, 0.7, 1.0), (1, 0.0, 0.2)])
+def test_damage_of_targeted_poison_is_the_share_of_targets_reached(shift: int, low: float, high: float) -> None:
+    """Targets that shall be read as what they are mostly are; as the next class they hardly are."""
+    scene = set_scene(Ground.model_validate(FAST), 0)
+    crowd = gather(scene, "random-flip", 0.05)
+    index = np.setdiff1d(np.arange(len(scene.outside.y)), crowd.poison.base_index)[:40]
+    targets = Targets(index, (scene.outside.y[index] + shift) % 10, np.zeros(len(crowd.poison.y), np.int64))
+    aimed = replace(crowd, poison=replace(crowd.poison, targets=targets))
+    assert low <= damage_left(find_attack("random-flip"), scene, aimed, {})["clean"] <= high
+    harm = harm_of_rows(scene, aimed)
+    assert harm is not None
+    assert harm.shape == crowd.poison.y.shape
+    assert harm_of_rows(scene, crowd) is None
 
 
 @pytest.mark.slow

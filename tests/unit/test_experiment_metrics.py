@@ -85,3 +85,14 @@ def test_a_method_that_decides_on_what_arrives_alone_is_counted_there() -> None:
     given, truth = judgement(np.linspace(0, 1, 400), np.ones(10), 1.0)
     alone = Judgement(given.suspicion, given.clean, given.held | (np.arange(20) == 19))
     assert measure(alone, truth)["fqr"] == pytest.approx(0.1)
+
+
+def test_recall_weighted_by_harm_counts_what_works() -> None:
+    """Of four poisoned rows the second and third lie above the threshold, and carry .25 of 1 of the harm."""
+    clean = np.arange(200.0)
+    poison = np.array([0, 500, 500, 0.0])
+    given, truth = judgement(clean, poison, 1000.0)
+    found = measure(given, truth, np.array([0.5, 0.25, 0, 0.25]))
+    assert found["recall_at_1"] == 0.5
+    assert found["harm_recall_at_1"] == 0.25
+    assert "harm_recall_at_1" not in measure(given, truth, np.zeros(4))

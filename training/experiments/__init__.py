@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from training.experiments.cifar10 import CIFAR10
 from training.experiments.components import COMPONENTS
 from training.experiments.cost import GRAPH_SPEED, TRAIN_TIME
 from training.experiments.experiment import Experiment
@@ -23,6 +24,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     HOUSE,
     FOURCLASS,
     MNIST,
+    CIFAR10,
     COMPONENTS,
     TRUSTED_POISON,
     KNOWN_CLASSES,

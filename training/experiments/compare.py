@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from training.experiments.damage import damage_left
+from training.experiments.damage import damage_left, harm_of_rows
 from training.experiments.experiment import Case, Row
 from training.experiments.methods import Trained, histogram, judge, likeness, train_methods
 from training.experiments.metrics import measure
@@ -19,9 +19,10 @@ __all__ = ["compare", "run_settings"]
 def compare(settings: Sequence[Setting], seed: int, progress: Progress) -> Iterator[Row]:
     """One row for each of the settings, which all have the same ground: its guard is trained once.
 
-    `trusted`, `poison`, `clean`: numbers of rows. `methods`: the figures of `measure` by method. `error`: see
-    `damage_left`, for what the guard, and De-Pois, let through at their own verdict. `alpha_low`, `alpha_high`,
-    `extrapolated`: the band that the guard prints for α = 1 %. `histogram`, `likeness`: see there.
+    `trusted`, `poison`, `clean`: numbers of rows. `methods`: the figures of `measure` by method. `harm_left`: the mean
+    of `harm_of_rows`, of targeted attacks. `error`: see `damage_left`, for what the guard, and De-Pois, let through at
+    their own verdict. `alpha_low`, `alpha_high`, `extrapolated`: the band that the guard prints for α = 1 %.
+    `histogram`, `likeness`: see there.
     """
     ground = settings[0].ground
     scene = set_scene(ground, seed)
@@ -38,13 +39,16 @@ def run_settings(cases: Sequence[Case], seed: int, progress: Progress) -> Iterat
 def _row(setting: Setting, trained: Trained) -> Row:
     scene = trained.scene
     crowd = gather(scene, setting.attack, setting.rate)
+    harm = harm_of_rows(scene, crowd)
     judged = {name: judge(name, trained, crowd) for name in setting.methods}
     row: Row = {
         "trusted": len(scene.trusted[1]),
         "poison": int(crowd.poisoned.sum()),
         "clean": len(scene.clean[1]),
-        "methods": {name: measure(judgement, crowd.poisoned) for name, judgement in judged.items()},
+        "methods": {name: measure(judgement, crowd.poisoned, harm) for name, judgement in judged.items()},
     }
+    if harm is not None:
+        row["harm_left"] = float(harm.mean())
     if setting.damage:
         own = {name: ~judged[name].held for name in (GUARD, PUBLISHED) if name in judged}
         row["error"] = damage_left(find_attack(setting.attack), scene, crowd, own)

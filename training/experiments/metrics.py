@@ -41,13 +41,16 @@ class Judgement:
     clean_held: NDArray[np.bool_] | None = None
 
 
-def measure(judgement: Judgement, poisoned: NDArray[np.bool_]) -> Row:
-    """The figures of one method; `poisoned`: bool (n,), the truth about So.
+def measure(judgement: Judgement, poisoned: NDArray[np.bool_], harm: Floats | None = None) -> Row:
+    """The figures of one method.
+
+    `poisoned`: bool (n,), the truth about So; `harm`: what each of its p poisoned rows does, (p,) in [0, 1].
 
     `recall`, `fqr`: its own verdict on poison and on clean rows. `paper_…`: the same in the paper's words. `auroc`.
     `recall_at_1`, …: recall at the threshold that 1 % of the clean rows exceed, of which the method saw none.
     `fqr_at_1`, …: the share of the clean rows in So above it. So's were in the attacker's hands: where he changes the
-    rows that a model is surest of, those that stay clean are harder than usual.
+    rows that a model is surest of, those that stay clean are harder than usual. `harm_recall_at_1`, …: recall
+    weighted by the harm, where there is any.
     """
     held = judgement.held[~poisoned] if judgement.clean_held is None else judgement.clean_held
     fqr, recall = float(held.mean()), float(judgement.held[poisoned].mean())
@@ -59,6 +62,8 @@ def measure(judgement: Judgement, poisoned: NDArray[np.bool_]) -> Row:
     for percent, rate in RATES.items():
         figures[f"recall_at_{percent}"] = recall_at(rate, clean, poison)
         figures[f"fqr_at_{percent}"] = recall_at(rate, clean, beside) if len(beside) else None
+        if harm is not None and harm.any() and (threshold := threshold_at(rate, clean)) is not None:
+            figures[f"harm_recall_at_{percent}"] = float(np.average(poison > threshold, weights=harm))
     return figures
 
 

@@ -85,7 +85,7 @@ def _histogram(evidence: Evidence, images: Path) -> str:
     title = "### Fig. 3: critic values of De-Pois as published\n\n"
     rows = [row for document in evidence.documents.values() for row in document["rows"] if "histogram" in row]
     if not rows:
-        return title + _missing("mnist")
+        return title + _missing("cifar10")
     case, seed, found = rows[0]["case"], rows[0]["seed"], rows[0]["histogram"]
     plots.histogram(images / "critic.svg", found)
     names = {"μ": "mean", "σ": "std", "y_thr": "threshold"}

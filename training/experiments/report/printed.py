@@ -20,6 +20,7 @@ class Stand:
 
 
 ATTACKS = {
+    "TCL": Stand("cifar10", "convex-polytope-25", "TCL on CIFAR-10, as convex polytope within 25 grey levels"),
     "LF": Stand("fourclass", "adversarial-flip", "LF on Fourclass"),
     "R": Stand(
         "house", "statistical", "R on House; the paper does not say which regression poison, StatP stands for it"

@@ -110,6 +110,14 @@ def _sweeps_of(key: str) -> tuple[Sweep, Sweep]:
 
 SWEEPS: tuple[Sweep, ...] = (
     *(sweep for key in ATTACKS for sweep in _sweeps_of(key)),
+    Sweep(
+        "Fig. 9, GP (direct) on MNIST: by poison rate, 20 % trusted",
+        "rate-gp",
+        "mnist",
+        "Rp, %",
+        _rate,
+        partial(_by_rate, "mnist", "direct-gradient"),
+    ),
     *(
         Sweep(
             f"Fig. 11, {data}: poison among the trusted rows",

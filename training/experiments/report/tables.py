@@ -11,7 +11,7 @@ from training.experiments.report.printed import ATTACKS, METHODS, SHARES, TABLE_
 
 __all__ = ["attack_table", "contradiction_table", "markdown", "number", "table_iii", "verdict_table", "worst_table"]
 
-_TABLES = ("fourclass", "house", "mnist", "mnist-pair", "cifar10", "cifar10-pair")
+_TABLES = ("fourclass", "house", "mnist", "cifar10")
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
