@@ -64,7 +64,7 @@ def test_the_wanted_class_and_the_bases_are_those_that_look_most_like_the_target
         assert distance[aims.base].tolist() == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["feature-collision", "bullseye-polytope", "convex-polytope"])
+@pytest.mark.parametrize("name", ["feature-collision", "bullseye-polytope", "convex-polytope", "gradient-matching"])
 def test_a_name_says_by_how_many_grey_levels_pixels_move(name: str) -> None:
     digits = load_digits_images()
     rows = AttackerRows(digits.x[:200], digits.y[:200], digits.spec)

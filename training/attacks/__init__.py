@@ -13,6 +13,7 @@ from training.attacks.convex_polytope import CONVEX_POLYTOPE, convex_polytope
 from training.attacks.direct_gradient import DIRECT_GRADIENT
 from training.attacks.feature_collision import FEATURE_COLLISION, feature_collision
 from training.attacks.generative import GENERATIVE
+from training.attacks.gradient_matching import GRADIENT_MATCHING, gradient_matching
 from training.attacks.gradient_sign import GRADIENT_SIGN
 from training.attacks.guarded_attack import Guard, GuardedAttack, OpenGuard
 from training.attacks.optimal_regression import OPTIMAL_LASSO, OPTIMAL_RIDGE, STEALTHY_RIDGE
@@ -35,6 +36,8 @@ __all__ = [
     "Targets",
 ]
 
+_TARGETED = (feature_collision, bullseye_polytope, convex_polytope, gradient_matching)
+
 ATTACKS: tuple[Attack, ...] = (
     RANDOM_FLIP,
     CONFIDENT_FLIP,
@@ -48,7 +51,8 @@ ATTACKS: tuple[Attack, ...] = (
     FEATURE_COLLISION,
     BULLSEYE_POLYTOPE,
     CONVEX_POLYTOPE,
-    *(make(epsilon) for make in (feature_collision, bullseye_polytope, convex_polytope) for epsilon in SMALLER),
+    GRADIENT_MATCHING,
+    *(make(epsilon) for make in _TARGETED for epsilon in SMALLER),
     STATISTICAL,
     OPTIMAL_RIDGE,
     OPTIMAL_LASSO,

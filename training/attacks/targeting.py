@@ -1,6 +1,6 @@
 """Targeted clean-label poison: choose whom to hit and with what, and move images until a network falls for it.
 
-Common to feature collision and the two polytopes. Each target is one of the attacker's rows; its
+Common to feature collision, the two polytopes and gradient matching. Each target is one of the attacker's rows; its
 poison is made from rows of the class that the target shall be read as, and keeps that class as its label.
 """
 
