@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from training.experiments.adaptive import ADAPTIVE
 from training.experiments.cifar10 import CIFAR10
 from training.experiments.components import COMPONENTS
 from training.experiments.cost import GRAPH_SPEED, TRAIN_TIME
@@ -25,6 +26,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     FOURCLASS,
     MNIST,
     CIFAR10,
+    ADAPTIVE,
     COMPONENTS,
     TRUSTED_POISON,
     KNOWN_CLASSES,

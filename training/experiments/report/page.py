@@ -47,6 +47,7 @@ def _sections(evidence: Evidence, images: Path) -> Iterator[str]:
     yield f"## What the paper claims, and what became of it\n{RULE}\n{verdict_table(evidence)}"
     yield f"## Every attack\n\n{attack_table(evidence) or _missing('fourclass')}"
     yield f"## The worst row of each method\n\n{worst_table(evidence) or _missing('fourclass')}"
+    yield f"## Attackers who know the guard\n\n{_adaptive(evidence) or _missing('adaptive')}"
     yield f"## Table III\n\n{table_iii(evidence) or _missing('fourclass')}{MIX}\n{contradiction_table()}"
     yield "## Figures\n"
     for sweep in SWEEPS:
@@ -79,6 +80,13 @@ def _circumstances(evidence: Evidence) -> str:
         rows.append((experiment.name, document["scale"], f"`{document['command']}`", str(seeds), machine, spent))
     header = ("experiment", "scale", "command", "seeds", "machine", "CPU-seconds")
     return f"## What was run\n\n{markdown(header, rows)}"
+
+
+def _adaptive(evidence: Evidence) -> str:
+    cases = evidence.documents.get("adaptive", {}).get("summary", {})
+    names = {name: evidence.number("adaptive", name, "passes_and_harms") for name in cases}
+    rows = [(name, number(value)) for name, value in names.items()]
+    return markdown(("data, attack", "share that passes at α = 1 % and harms"), rows)
 
 
 def _histogram(evidence: Evidence, images: Path) -> str:
