@@ -38,6 +38,7 @@ class TestBullseyePolytope(TransferTester):
                 assert after < before / 2
 
     def test_reaches_its_targets_where_the_last_layer_is_retrained(self, rows: AttackerRows) -> None:
+        """Share of 10 targets that are read as wanted: 0 → .30, in the mean over 2 seeds; nothing at half of ε."""
         self.reaches(rows, by=0.1)
 
 

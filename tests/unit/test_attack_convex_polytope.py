@@ -52,6 +52,7 @@ class TestConvexPolytope(TransferTester):
             assert (losses[1] < losses[0] / 3).all(), losses
 
     def test_reaches_its_targets_where_the_last_layer_is_retrained(self, rows: AttackerRows) -> None:
+        """Share of 10 targets that are read as wanted: 0 → .20, in the mean over 2 seeds."""
         self.reaches(rows, by=0.1)
 
 
