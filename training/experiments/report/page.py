@@ -76,7 +76,11 @@ def _circumstances(evidence: Evidence) -> str:
         where, results = document["circumstances"], document["rows"]
         seeds = len({row["seed"] for row in results})
         machine = f"{where['gpu'] or where['cpu']}, torch {where['libraries']['torch']}"
-        spent = f"{sum(row.get('cpu_seconds', 0) for row in results):.0f}"
+        spent = (
+            f"{sum(row.get('cpu_seconds', 0) for row in results):.0f}"
+            if any("cpu_seconds" in row for row in results)
+            else "–"
+        )
         rows.append((experiment.name, document["scale"], f"`{document['command']}`", str(seeds), machine, spent))
     header = ("experiment", "scale", "command", "seeds", "machine", "CPU-seconds")
     return f"## What was run\n\n{markdown(header, rows)}"
