@@ -72,10 +72,12 @@ def _refuse_place(out: Path, bundle: Path) -> None:
 
 def _show(battery: Battery, out: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     title = f"{battery.bundle.manifest.name}: {len(battery.raids)} attacks"
-    table = Table("attack", "sent", "held", "recall", "95 % interval", "passed and harms", title=title)
+    table = Table(
+        Column("attack", no_wrap=True), "sent", "held", "recall", "95 % interval", "passed and harms", title=title
+    )
     for raid in battery.raids:
         table.add_row(raid.name, *_cells(raid.held), raid.harm_passed.spelled if raid.harm_passed else "–")
     table.add_section()
@@ -84,8 +86,8 @@ def _show(battery: Battery, out: Path) -> None:
     console: Any = Console(markup=False, emoji=False, highlight=False)
     console.print(table)
     for one in battery.unable:
-        console.print(f"{one.name} could not be made: {one.why}")
-    console.print(f"What each attack does and needs, and what the figures mean: {out / 'redteam.html'}")
+        console.print(f"{one.name} could not be made: {one.why}", soft_wrap=True)
+    console.print(f"What each attack does and needs, and what the figures mean: {out / 'redteam.html'}", soft_wrap=True)
 
 
 def _cells(rate: Rate) -> tuple[str, str, str, str]:
