@@ -131,10 +131,15 @@ def _show(result: Row, path: Path) -> None:
         table = _methods_table(summary, str(result["figure"]))
     else:
         table = Table("figure", *summary, title=str(result["figure"]))
-        for figure in next(iter(summary.values()), {}):
+        for figure in dict.fromkeys(name for case in summary.values() for name in case if _is_figure(name, case[name])):
             table.add_row(figure, *(_spell(case.get(figure)) for case in summary.values()))
     console.print(table)
     console.print(f"Every row, with machine and versions: {path}")
+
+
+def _is_figure(name: str, value: Any) -> bool:
+    """Not the seed, and no group of further figures."""
+    return name != "seed" and (not isinstance(value, dict) or "mean" in value)
 
 
 def _methods_table(summary: Any, title: str) -> Table:
@@ -153,6 +158,8 @@ def _methods_table(summary: Any, title: str) -> Table:
 
 def _spell(value: Any) -> str:
     """A share as it is; mean ± standard deviation where there are several seeds."""
+    if value is None:
+        return "–"
     if not isinstance(value, dict):
         return f"{value:.4g}" if isinstance(value, int | float) else str(value)
     spread = "" if value["std"] is None else f" ± {value['std']:.2g}"
