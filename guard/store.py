@@ -107,9 +107,10 @@ def _read_file(folder: int, name: str) -> bytes:
     try:
         handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
         with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
                 raise BundleRefused(f"{name}: it is not a plain file; {_AGAIN}")
-            data = file.read(limit + 1)
+            data = file.read(min(found.st_size, limit) + 1)  # that many bytes are reserved, however few there are
     except OSError as error:
         raise BundleRefused(f"{name}: it cannot be read as a plain file ({error.strerror}); {_AGAIN}") from error
     if len(data) > limit:

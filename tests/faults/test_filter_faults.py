@@ -224,5 +224,6 @@ def test_a_line_of_a_hundred_megabytes_takes_no_hundred_megabytes(bundle, tmp_pa
         file.write(b"\n" + LINES[1] + b"\n")
     limited = ["sh", "-c", 'ulimit -d 1000000; exec "$@"', "sh", *command(samples, bundle, tmp_path / "out", "--json")]
     done = ran(limited, text=True)
+    assert done.returncode == 3, done.stderr
     assert json.loads(done.stdout)["records"] == 3
     assert json.loads(done.stdout)["reasons"]["too_large"] == 1

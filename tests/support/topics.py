@@ -114,8 +114,8 @@ async def read_all(bootstrap: str, names: Sequence[str], **options: Any) -> dict
     consumer = AIOKafkaConsumer(*names, bootstrap_servers=bootstrap, **{**settings, **options})
     await consumer.start()
     try:
-        async with asyncio.timeout(READ_SECONDS):
-            await _read_into(found, consumer)
+        async with asyncio.timeout(READ_SECONDS) as patience:
+            await _read_into(found, consumer, patience)
     finally:
         await consumer.stop()
     for records in found.values():
@@ -123,7 +123,7 @@ async def read_all(bootstrap: str, names: Sequence[str], **options: Any) -> dict
     return found
 
 
-async def _read_into(found: dict[str, list[Record]], consumer: AIOKafkaConsumer) -> None:
+async def _read_into(found: dict[str, list[Record]], consumer: AIOKafkaConsumer, patience: asyncio.Timeout) -> None:
     partitions = consumer.assignment()
     missing = found.keys() - {partition.topic for partition in partitions}
     assert not missing, f"missing topics: {missing}"
@@ -131,6 +131,7 @@ async def _read_into(found: dict[str, list[Record]], consumer: AIOKafkaConsumer)
     for partition in partitions:
         while await consumer.position(partition) < ends[partition]:
             for many in (await consumer.getmany(timeout_ms=200)).values():
+                patience.reschedule(asyncio.get_running_loop().time() + READ_SECONDS)
                 for one in many:
                     place = (one.topic, one.partition, one.offset, one.timestamp)
                     found[one.topic].append(Record(*place, one.key, one.value, tuple(one.headers)))
