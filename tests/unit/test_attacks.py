@@ -26,7 +26,7 @@ def test_which_attack_applies_where() -> None:
     expected = {
         "digits": (
             digits,
-            flips | targeted | {"gradient-sign", "projected-gradient", "direct-gradient", "generative"},
+            flips | targeted | {"gradient-sign", "projected-gradient", "direct-gradient", "generative", "pgan"},
         ),
         "numbers": (InputSpec(input=numbers, label=classes), flips),
         "text": (InputSpec(input=text, label=classes), {"random-flip"}),

@@ -17,6 +17,7 @@ from training.attacks.gradient_matching import GRADIENT_MATCHING, gradient_match
 from training.attacks.gradient_sign import GRADIENT_SIGN
 from training.attacks.guarded_attack import Guard, GuardedAttack, OpenGuard
 from training.attacks.optimal_regression import OPTIMAL_LASSO, OPTIMAL_RIDGE, STEALTHY_RIDGE
+from training.attacks.pgan import PGAN
 from training.attacks.projected_gradient import PROJECTED_GRADIENT
 from training.attacks.random_flip import RANDOM_FLIP
 from training.attacks.runner_up_flip import RUNNER_UP_FLIP
@@ -48,6 +49,7 @@ ATTACKS: tuple[Attack, ...] = (
     PROJECTED_GRADIENT,
     DIRECT_GRADIENT,
     GENERATIVE,
+    PGAN,
     FEATURE_COLLISION,
     BULLSEYE_POLYTOPE,
     CONVEX_POLYTOPE,
