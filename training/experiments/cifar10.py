@@ -12,7 +12,7 @@ __all__ = ["CIFAR10"]
 
 _METHODS = (GUARD, PUBLISHED, "centroid", "deep-knn", "sever")
 _TCL = "convex-polytope-25"
-_ATTACKS = ("feature-collision-25", "bullseye-polytope-25", _TCL, "gradient-matching-25")
+_ATTACKS = ("feature-collision-25", "bullseye-polytope-25", _TCL, "gradient-matching-25", "pgan")
 _SHARES = {"small": (0.20,), "paper": (0.05, 0.10, 0.15, 0.20, 0.25, 0.30)}
 _RATES = {"small": (), "paper": (0.05, 0.10, 0.15, 0.25, 0.30)}
 _CLEAN_ROWS = {"small": 2_500, "paper": None}

@@ -16,13 +16,20 @@ _ATTACKS = ("random-flip", "runner-up-flip", "gradient-sign", "projected-gradien
 _RATES = {"small": (0.10, 0.30), "paper": (0.05, 0.10, 0.15, 0.25, 0.30)}
 _SHARES = (0.05, 0.20)
 _CLEAN_ROWS = {"small": 8_500, "paper": None}
+_PAIR_ROWS = {"small": 3_000, "paper": None}
 
 
 def _cases(scale: Scale) -> tuple[Case, ...]:
     rows, device = _CLEAN_ROWS[scale], DEVICES[scale]
     grounds = [Ground(data="mnist", trusted=share, clean_rows=rows, device=device) for share in _SHARES]
     table = [Setting(ground=ground, attack=attack, methods=_METHODS) for ground in grounds for attack in _ATTACKS]
-    return as_cases([*table, *_by_rate(grounds[_SHARES.index(0.20)], scale)])
+    return as_cases([*table, *_by_rate(grounds[_SHARES.index(0.20)], scale), _pair(scale)])
+
+
+def _pair(scale: Scale) -> Setting:
+    """PGAN on two digits, as in its own paper."""
+    ground = Ground(data="mnist", trusted=0.20, clean_rows=_PAIR_ROWS[scale], classes=(3, 5), device=DEVICES[scale])
+    return Setting(ground=ground, attack="pgan", methods=_METHODS)
 
 
 def _by_rate(ground: Ground, scale: Scale) -> list[Setting]:

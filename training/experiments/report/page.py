@@ -111,6 +111,7 @@ def _detection_time(evidence: Evidence) -> str:
     for data, printed in TABLE_IV.items():
         methods = evidence.documents.get("method-speed", {}).get("summary", {}).get(data, {})
         seconds = {name: evidence.number("method-speed", data, name) for name in methods}
+        seconds = {name: value for name, value in seconds.items() if name not in ("seed", "seconds", "cpu_seconds")}
         if seconds:
             seconds["guard"] = evidence.number("graph-speed", data, "graph_seconds")
         rows += [(data, name, number(value, 4), printed) for name, value in seconds.items() if value is not None]

@@ -21,6 +21,7 @@ class Stand:
 
 ATTACKS = {
     "TCL": Stand("cifar10", "convex-polytope-25", "TCL on CIFAR-10, as convex polytope within 25 grey levels"),
+    "pGAN": Stand("cifar10", "pgan", "pGAN on CIFAR-10, all classes; the paper does not say which it used"),
     "LF": Stand("fourclass", "adversarial-flip", "LF on Fourclass"),
     "R": Stand(
         "house", "statistical", "R on House; the paper does not say which regression poison, StatP stands for it"
