@@ -35,10 +35,12 @@ def await_end(broker: Broker, topics: Topics, worker: Worker, seconds: float = 9
 
     Fails when no offset was committed for `seconds`: how long a backlog takes is for the machine to say.
     """
+    kept = worker if keep else None
+    _restart(kept)
     while lag := _lag(broker, topics):
 
         def moved(before: int = lag) -> bool:
-            _restart(worker if keep else None)
+            _restart(kept)
             return _lag(broker, topics) != before
 
         eventually(moved, f"{lag} records are not committed\n{worker.log()}", seconds, every=0.1)
