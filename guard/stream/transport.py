@@ -111,8 +111,7 @@ class _ListConsumerThread(driver.AIOKafkaConsumerThread):
         """Whether the next fetches let records gather at the broker, or bring each one at once.
 
         A list costs milliseconds however short it is. Answered at once, fetches from a dense stream bring two or three
-        records, and their lists queue up: at 13,000 records/s a latency of 64 ms instead of 23. A sparse one would be
-        asked for in vain two hundred times a second.
+        records, and their lists queue up. A sparse stream would be asked in vain two hundred times a second.
         """
         fetch = self._ensure_consumer()._fetcher  # noqa: SLF001 – read at each request
         fetch._fetch_min_bytes, fetch._fetch_max_wait_ms = _PATIENT if dense else _PROMPT  # noqa: SLF001
