@@ -1,4 +1,4 @@
-"""AsyncAPI 3 document of the stream: its four topics, and every header that the guard writes, made from the code.
+"""AsyncAPI 3 document of the stream: its topics, and every header that the guard writes, made from the code.
 
 `python -m guard.schemas` writes it as `schemas/asyncapi.yaml`; a test holds it against messages of a real guard.
 """
@@ -19,6 +19,7 @@ __all__ = ["asyncapi", "to_yaml"]
 _DIALECT = "application/schema+json;version=draft-2020-12"
 _NUMBER = r"^[0-9.]+(e-?[0-9]+)?$"
 _DIGEST = "^[0-9a-f]{64}$"
+_MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z$"
 _PLAIN_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_$.-]*")
 
 _Schema = dict[str, Any]
@@ -55,10 +56,17 @@ _HEADERS: dict[str, _Schema] = {
     headers.TIME: _text(
         "When it was judged (RFC 3339, UTC).",
         "2026-01-31T09:30:00.125Z",
-        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z$",
+        pattern=_MOMENT,
     ),
     headers.INSTANCE: _text("The guard that judged it.", "guard-0"),
     headers.VALUE_SHA256: _text("On a stub only: SHA-256 of the value that no output took.", "0" * 64, pattern=_DIGEST),
+    headers.REVIEWER: _text("On a released record only: who released it.", "ana"),
+    headers.DECISION: _text("On a released record only: the id of the decision.", "0" * 32, pattern="^[0-9a-f]{32}$"),
+    headers.DECISION_TIME: _text(
+        "On a released record only: when it was decided, by the reviewer's clock (RFC 3339, UTC).",
+        "2026-01-31T09:30:00.125Z",
+        pattern=_MOMENT,
+    ),
 }
 _CONNECT: dict[str, _Schema] = {
     headers.CONNECT_TOPIC: _text("The topic that it was read from.", "samples"),
@@ -113,13 +121,17 @@ def asyncapi(version: str) -> dict[str, Any]:
     }
 
 
-_ACTIONS = {"input": "receive", "clean": "send", "quarantine": "send", "deadLetter": "send"}
+_RELEASED = (headers.REVIEWER, headers.DECISION, headers.DECISION_TIME)
+
+_ACTIONS = {"input": "receive", "clean": "send", "quarantine": "send", "deadLetter": "send", "decisions": "send"}
 _CHANNELS = {
     "input": "What senders write. The guard reads it and nobody else needs to.",
     "clean": "What passed; in mode observe also what would have been held, marked as quarantined.",
     "quarantine": "Suspected poison, labels that the snapshot never held, and samples that could not be scored.",
     "deadLetter": "What is no sample, tombstones, and stubs of records that no output could take.",
+    "decisions": "What reviewers decided about held records, by guard-origin. Compacted: the last one of each stays.",
 }
+_MESSAGES = {name: (name,) for name in _CHANNELS} | {"clean": ("clean", "released")}
 
 
 def _example_topics() -> dict[str, str]:
@@ -131,6 +143,7 @@ def _example_topics() -> dict[str, str]:
         "clean": example["clean"],
         "quarantine": example["quarantine"],
         "deadLetter": example["dead_letter"],
+        "decisions": example["decisions"],
     }
 
 
@@ -138,7 +151,7 @@ def _channel(name: str, address: str) -> dict[str, Any]:
     return {
         "address": address,
         "description": _CHANNELS[name],
-        "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+        "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in _MESSAGES[name]},
         "bindings": {"kafka": {"topic": address}},
     }
 
@@ -158,6 +171,12 @@ def _messages() -> dict[str, Any]:
             "headers": _header_schema(_ALWAYS, _SCORED, statuses["clean"]),
             "payload": sample,
         },
+        "released": {
+            "title": "A sample that a reviewer released",
+            "contentType": "application/json",
+            "headers": _header_schema((*_ALWAYS, headers.REASON, *_RELEASED), _SCORED, (Status.RELEASED,)),
+            "payload": sample,
+        },
         "quarantine": {
             "title": "A sample that is held",
             "contentType": "application/json",
@@ -171,6 +190,12 @@ def _messages() -> dict[str, Any]:
                 (*_ALWAYS, headers.REASON, *_CONNECT), (headers.VALUE_SHA256,), (Status.MALFORMED,)
             ),
             "payload": {"description": "The bytes as they came: anything. Empty for a tombstone and for a stub."},
+        },
+        "decisions": {
+            "title": "A reviewer's decision",
+            "contentType": "application/json",
+            "payload": {"schemaFormat": _DIALECT, "schema": {"$ref": "./decision.schema.json"}},
+            "bindings": {"kafka": {"key": {"type": "string", "description": "The guard-origin of the held record."}}},
         },
     }
 

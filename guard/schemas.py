@@ -19,6 +19,7 @@ from guard.asyncapi import asyncapi, to_yaml
 from guard.filter.summary import Summary
 from guard.filter.verdicts import VerdictLine
 from guard.manifest import Manifest
+from guard.review.decision import Decision
 from guard.sample import Sample
 from guard.spec import InputSpec
 from guard.verdict import HoldReason, RejectReason, Verdict
@@ -55,6 +56,7 @@ SCHEMAS = (
     Schema("manifest", "Manifest: manifest.json of a model bundle", Manifest.model_json_schema),
     Schema("summary", "Summary: summary.json of `depois filter`", Summary.model_json_schema),
     Schema("verdict-line", "VerdictLine: one line of verdicts.jsonl", lambda: msgspec.json.schema(VerdictLine)),
+    Schema("decision", "Decision: a reviewer's, about one held record", lambda: msgspec.json.schema(Decision)),
     Schema("verdict", "Verdict: the judgement of one sample", _verdict),
 )
 

@@ -15,7 +15,7 @@ from guard.errors import InputUnreadable, OutputFailed, WrongUse
 if TYPE_CHECKING:
     from guard.stream.export import Counts
 
-__all__ = ["dedupe"]
+__all__ = ["dedupe", "open_output"]
 
 _EXIT_REJECTED = 3
 
@@ -45,7 +45,7 @@ def dedupe(
     """
     if (export is None) == (topic is None):
         raise WrongUse("name either an export or a topic: `depois dedupe export.jsonl`, or --topic NAME")
-    with _output(out) as write:
+    with open_output(out) as write:
         counts = _from_file(str(export), write, values) if topic is None else _from_topic(topic, config, write, values)
     kept = f"{counts.without_origin} without guard-origin kept"
     told = f"{counts.records} records, {counts.copies} copies left out, {kept}, {counts.unreadable} lines unreadable"
@@ -79,7 +79,8 @@ def _from_topic(topic: str, config: Path | None, write: Callable[[bytes], object
 
 
 @contextmanager
-def _output(out: str) -> Iterator[Callable[[bytes], object]]:
+def open_output(out: str) -> Iterator[Callable[[bytes], object]]:
+    """A new file, or standard output for -. Raises OutputFailed."""
     if out == "-":
         yield sys.stdout.buffer.write
         sys.stdout.buffer.flush()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from guard.bundle import Bundle
     from guard.explain import Explanation
 
-__all__ = ["explain"]
+__all__ = ["explain", "show_explanation"]
 
 _EXIT_REJECTED = 3
 
@@ -61,7 +61,7 @@ def explain(
     if as_json:
         typer.echo(json.dumps(_as_json(found, model), ensure_ascii=False, indent=2))
     else:
-        _show(found, model)
+        show_explanation(found, model)
     if found.verdict.status == "malformed":
         raise typer.Exit(_EXIT_REJECTED)
 
@@ -116,7 +116,8 @@ def _as_json(found: Explanation, bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def _show(found: Explanation, bundle: Bundle) -> None:
+def show_explanation(found: Explanation, bundle: Bundle) -> None:
+    """Print verdict, picture, members and neighbours; what a sample says is hostile and made printable."""
     from rich.console import Console
 
     from guard.picture import blocks

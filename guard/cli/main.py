@@ -40,6 +40,9 @@ COMMANDS = {
     "dedupe": Command(
         "guard.cli.dedupe", "dedupe", "Write each record of a guarded topic once, without the copies of a kill."
     ),
+    "quarantine": Command(
+        "guard.cli.quarantine", "app", "Look through what is held; release or reject it, each record once."
+    ),
     "explain": Command("guard.cli.explain", "explain", "Show why one sample is judged as it is."),
     "demo": Command("training.cli.demo", "demo", "Poison a stream of real data, filter it and report what was held."),
     "attack": Command("training.cli.attack", "attack", "Make poisoned samples from your own rows, to test your guard."),

@@ -22,7 +22,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 @app.callback()
 def _group() -> None:
-    """Make the input, clean, quarantine and dead letter topics of a guard."""
+    """Make the input, clean, quarantine, dead letter and decisions topics of a guard."""
 
 
 @app.command(epilog="Example: depois topics create --config guard.toml --partitions 6 --replicas 3")
@@ -45,8 +45,8 @@ def create(
 ) -> None:
     """Make the topics that are missing and say in what the others differ; change none of those.
 
-    Quarantine and dead letters are kept for 30 days at least. Needs an administrator's credentials: a guard's own must
-    not suffice. The exit code is 1 when a topic that is there is not as it should be.
+    Quarantine and dead letters are kept for 30 days at least, decisions for ever. Needs an administrator's credentials:
+    a guard's own must not suffice. The exit code is 1 when a topic that is there is not as it should be.
     """
     import logging
 

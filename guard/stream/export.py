@@ -18,7 +18,7 @@ from guard.errors import GuardError
 from guard.stream.dedupe import Deduplicator, Origin, origin_of
 from guard.stream.security import Connection
 
-__all__ = ["Counts", "export_lines", "export_topic"]
+__all__ = ["Counts", "export_lines", "export_topic", "one_line"]
 
 _SILENCE_SECONDS = 30.0
 """Records up to an end that is known: when none comes for so long, none will, and waiting on would say nothing."""
@@ -82,7 +82,7 @@ def export_lines(lines: Iterable[bytes], write: Callable[[bytes], object], *, va
         pairs = zip(flat[::2], flat[1::2], strict=False)
         origin = origin_of([(name or "", None if value is None else value.encode()) for name, value in pairs])
         if once.keeps(line.topic, origin):
-            write(_one_line((line.payload or "").encode()) if values else raw.rstrip(b"\r\n") + b"\n")
+            write(one_line((line.payload or "").encode()) if values else raw.rstrip(b"\r\n") + b"\n")
     return once.counts
 
 
@@ -112,7 +112,7 @@ async def export_topic(
         await consumer.start()
         async for record in _up_to_the_end(consumer):
             if once.keeps(record.topic, origin_of(record.headers)):
-                write(_one_line(record.value or b"") if values else _as_line(record))
+                write(one_line(record.value or b"") if values else _as_line(record))
     except KafkaError as error:
         raise GuardError(
             f"{topic} cannot be read ({error}). See whether it is there, and what `depois guard check` says."
@@ -168,5 +168,6 @@ def _text(name: str, content: bytes | None) -> dict[str, str | None]:
         return {f"{name}_base64": base64.b64encode(content or b"").decode()}
 
 
-def _one_line(value: bytes) -> bytes:
+def one_line(value: bytes) -> bytes:
+    """A sample as one line with LF."""
     return value.translate(_LINE_ENDS) + b"\n"

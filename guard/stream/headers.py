@@ -24,12 +24,15 @@ __all__ = [
     "CONNECT_STAGE",
     "CONNECT_TASK",
     "CONNECT_TOPIC",
+    "DECISION",
+    "DECISION_TIME",
     "INSTANCE",
     "MEMBER",
     "MODEL",
     "MODEL_SHA256",
     "ORIGIN",
     "REASON",
+    "REVIEWER",
     "SCORE",
     "SUGGESTED_LABEL",
     "THRESHOLD",
@@ -58,6 +61,11 @@ ORIGIN = "guard-origin"
 TIME = "guard-time"
 INSTANCE = "guard-instance"
 VALUE_SHA256 = "guard-value-sha256"
+
+REVIEWER = "guard-reviewer"
+DECISION = "guard-decision"
+DECISION_TIME = "guard-decision-time"
+"""On a released record: who released it, the id of the decision, and when."""
 
 CONNECT = "__connect.errors."
 """Kafka Connect's names (KIP-298): tools that show dead letters read them."""

@@ -153,6 +153,12 @@ class TopicSettings(_Section):
     clean: _Topic = Field(examples=['"samples.clean"'])
     quarantine: _Topic = Field(examples=['"samples.quarantine"'])
     dead_letter: _Topic = Field(examples=['"samples.dead-letter"'])
+    decisions: _Topic | None = Field(None, examples=['"samples.decisions"'])
+
+    @property
+    def ledger(self) -> str:
+        """Where reviewers write their decisions: `decisions`, or a topic named after the quarantine."""
+        return self.decisions or f"{self.quarantine}.decisions"
 
     @property
     def outputs(self) -> tuple[str, str, str]:
@@ -161,7 +167,7 @@ class TopicSettings(_Section):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        names = [*self.input, *self.outputs]
+        names = [*self.input, *self.outputs, self.ledger]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             # A guard that reads what it wrote judges every record again, for ever.

@@ -1,7 +1,8 @@
 """The topics of a guard: what they must be like, what they are like, and how they are made.
 
 The outputs take whatever the input took: as many partitions, longer records (the guard adds headers), any timestamp,
-any key. Quarantine and dead letters are kept at least as long as the input, because a person must get to them.
+any key. Quarantine and dead letters are kept at least as long as the input, because a person must get to them. The
+decisions of reviewers are compacted and never deleted: a forgotten release could be released again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _DAY_MS = 86_400_000
 _DEFAULT_RETENTION_MS = 7 * _DAY_MS
 _REVIEW_MS = 30 * _DAY_MS
 """How long held records wait for a person at least: longer than a holiday."""
+
+_HISTORY_MS = 30 * _DAY_MS
+"""How long every decision stays at least; after that, the last one of each record."""
 
 _FOREVER = 2**63 - 1
 _UNLIMITED = -1
@@ -101,7 +105,7 @@ def wanted_topics(
     replicas: int | None = None,
     retention_days: float | None = None,
 ) -> tuple[WantedTopic, ...]:
-    """The input and output topics that `settings` name. What is None follows the inputs that are `found`.
+    """The input, output and decisions topics that `settings` name. What is None follows the inputs that are `found`.
 
     Where there are none, they get 1 partition, 1 replica and 7 days.
     """
@@ -124,6 +128,7 @@ def wanted_topics(
     configs = {name: {} if name in known else {**shared, "retention.ms": str(kept)} for name in settings.topics.input}
     configs |= {settings.topics.clean: output}
     configs |= {settings.topics.quarantine: reviewed, settings.topics.dead_letter: reviewed}
+    configs |= {settings.topics.ledger: _decisions(shared)}
     return tuple(WantedTopic(name, count, copies, wanted) for name, wanted in configs.items())
 
 
@@ -220,10 +225,21 @@ _COMPARED: dict[str, Callable[[str, str], bool]] = {
     "max.message.bytes": _at_least,
     "message.timestamp.after.max.ms": _at_least,
     "message.timestamp.before.max.ms": _at_least,
+    "min.compaction.lag.ms": _at_least,
     "min.insync.replicas": _at_least,
     "retention.bytes": _at_least,
     "retention.ms": _at_least,
 }
+
+
+def _decisions(shared: Mapping[str, str]) -> dict[str, str]:
+    """By the brokers' clocks, which no reviewer's clock can make refuse a decision."""
+    return {
+        **shared,
+        "message.timestamp.type": "LogAppendTime",
+        "cleanup.policy": "compact",
+        "min.compaction.lag.ms": str(_HISTORY_MS),
+    }
 
 
 def _kept(inputs: Sequence[TopicFacts]) -> int:

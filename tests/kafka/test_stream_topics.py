@@ -36,11 +36,9 @@ def made(admin: Any, wished: GuardSettings, **options: Any) -> list[str]:
     return [outcome.what for outcome in create_topics(admin, wanted_topics(wished, found, **options))]
 
 
-def test_all_four_are_made_alike_and_kept_longer_where_a_person_looks(
-    broker: Broker, admin: Any, names: Topics
-) -> None:
+def test_all_are_made_alike_and_kept_longer_where_a_person_looks(broker: Broker, admin: Any, names: Topics) -> None:
     wished = of(broker, names)
-    assert made(admin, wished, partitions=3, retention_days=2) == ["created"] * 4
+    assert made(admin, wished, partitions=3, retention_days=2) == ["created"] * 5
     facts = topic_facts(admin, [names.input, *names.sinks])
     assert {topic.partitions for topic in facts.values()} == {3}
     kept = [int(facts[name].configs["retention.ms"]) // DAY for name in (names.input, *names.sinks)]
@@ -51,6 +49,8 @@ def test_all_four_are_made_alike_and_kept_longer_where_a_person_looks(
         assert configs["cleanup.policy"] == "delete"
         assert int(configs["max.message.bytes"]) == int(facts[names.input].configs["max.message.bytes"]) + HEADER_ROOM
         assert int(configs["message.timestamp.after.max.ms"]) == 2**63 - 1
+    (decisions,) = topic_facts(admin, [wished.topics.ledger]).values()
+    assert (decisions.partitions, decisions.configs["cleanup.policy"]) == (3, "compact")
 
 
 def test_a_second_time_does_nothing(broker: Broker, admin: Any, names: Topics) -> None:
@@ -58,7 +58,7 @@ def test_a_second_time_does_nothing(broker: Broker, admin: Any, names: Topics) -
     made(admin, wished, partitions=2)
     found = topic_facts(admin, wished.topics.input)
     again = create_topics(admin, wanted_topics(wished, found))
-    assert [(outcome.what, outcome.differs) for outcome in again] == [("present", ())] * 4
+    assert [(outcome.what, outcome.differs) for outcome in again] == [("present", ())] * 5
 
 
 def test_outputs_follow_an_input_that_is_there(broker: Broker, admin: Any, names: Topics) -> None:
@@ -66,7 +66,7 @@ def test_outputs_follow_an_input_that_is_there(broker: Broker, admin: Any, names
     admin.create_topics(
         {names.input: {"num_partitions": 5, "replication_factor": 1, "configs": configs}}, wait_for_metadata=True
     )
-    assert made(admin, of(broker, names)) == ["present", "created", "created", "created"]
+    assert made(admin, of(broker, names)) == ["present", "created", "created", "created", "created"]
     facts = topic_facts(admin, names.sinks)
     assert {topic.partitions for topic in facts.values()} == {5}
     assert {topic.max_message_bytes for topic in facts.values()} == {3_000_000 + HEADER_ROOM}
@@ -98,10 +98,10 @@ def test_the_command(
     assert "would be created" in capsys.readouterr().out
     assert not any(topic.partitions for topic in topic_facts(admin, names.sinks).values())
     assert main([*command, "--partitions", "2"]) == 0
-    assert capsys.readouterr().out.count(": created") == 4
+    assert capsys.readouterr().out.count(": created") == 5
     assert main([*command, "--partitions", "3", "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
-    assert [topic["what"] for topic in told["topics"]] == ["present"] * 4
+    assert [topic["what"] for topic in told["topics"]] == ["present"] * 5
     assert all("--partitions 3" in topic["differs"][0] for topic in told["topics"])
 
 
