@@ -3,7 +3,7 @@
 1. Fetch a list of raw records of one partition. 2. Decode and validate each one on its own. 3. Score the good ones in
 one ONNX call, off the event loop. 4. Judge. 5. Produce every record to exactly one of clean, quarantine and dead
 letter, to the partition number that it came from. 6. Await every delivery, under a deadline. 7. Acknowledge, in order.
-8. Commit, about every 100 ms or after each list.
+8. Commit, about every 75 ms or after each list.
 
 So a record is never acknowledged before all its copies are on disk, and what was produced and not committed when a
 process ends is produced again, with the same `guard-origin`: at least once, with a key to tell copies by.

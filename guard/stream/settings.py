@@ -194,7 +194,7 @@ class JudgingSettings(_Section):
     mode: Mode = Field("enforce", examples=['"enforce"'])
     batch_records: int = Field(2000, ge=1, le=100_000, examples=["2000"])
     delivery_timeout_seconds: _Seconds = Field(30.0, examples=["30"])
-    commit_milliseconds: int = Field(100, ge=0, le=60_000, examples=["100"])
+    commit_milliseconds: int = Field(75, ge=0, le=60_000, examples=["75"])
     scoring_timeout_seconds: _Seconds = Field(30.0, examples=["30"])
     stall_seconds: _Seconds = Field(120.0, examples=["120"])
     ready_seconds: _Seconds = Field(60.0, examples=["60"])
