@@ -6,10 +6,12 @@ from typing import ClassVar
 
 __all__ = [
     "BundleRefused",
+    "GateRefused",
     "GuardError",
     "InputUnreadable",
     "MissingRuntime",
     "OutputFailed",
+    "RegistryRefused",
     "SnapshotRefused",
     "TrainingFailed",
     "WrongUse",
@@ -49,6 +51,14 @@ class TrainingFailed(GuardError):
 
 class BundleRefused(GuardError):
     """A model bundle is missing, damaged, tampered with or of a newer format; nothing of it was used."""
+
+
+class GateRefused(GuardError):
+    """A gate, audit, comparison or agreement is missing, damaged, edited or about something else."""
+
+
+class RegistryRefused(GuardError):
+    """A registry is in use, damaged, or will not let a bundle serve; what served before goes on."""
 
 
 class MissingRuntime(GuardError):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from guard.document import Sha256
+from guard.gate import AuditBound
 from guard.spec import InputSpec
 
 __all__ = ["FORMAT_VERSION", "GRAPH_INPUTS", "GRAPH_OUTPUTS", "SMALLEST_ALPHA", "Alpha", "Manifest", "MemberCard"]
@@ -22,8 +24,6 @@ features: float32 (batch, d), the preprocessed input in which nearest trusted ne
 
 SMALLEST_ALPHA = 1e-9
 """Below it α means "hold nothing", and 1/α leaves the range in which it can be counted."""
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Frozen(BaseModel):
@@ -49,7 +49,7 @@ class Alpha(_Frozen):
 
 
 class Manifest(_Frozen):
-    """`manifest.json` of a bundle."""
+    """`manifest.json` of a bundle. `audit`: of the snapshot; null or absent where nobody audited it."""
 
     format_version: int
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -60,6 +60,7 @@ class Manifest(_Frozen):
     boundary: Literal["conformal", "zscore"] = "conformal"
     alpha: Alpha
     snapshot_digest: Sha256
+    audit: AuditBound | None = None
     training: dict[str, JsonValue]
     metrics: dict[str, JsonValue]
     libraries: dict[str, str]

@@ -15,9 +15,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from guard.agreement import Agreement
 from guard.asyncapi import asyncapi, to_yaml
 from guard.filter.summary import Summary
 from guard.filter.verdicts import VerdictLine
+from guard.gate import AuditBound, Comparison, Gate
 from guard.manifest import Manifest
 from guard.review.decision import Decision
 from guard.sample import Sample
@@ -57,6 +59,10 @@ SCHEMAS = (
     Schema("summary", "Summary: summary.json of `depois filter`", Summary.model_json_schema),
     Schema("verdict-line", "VerdictLine: one line of verdicts.jsonl", lambda: msgspec.json.schema(VerdictLine)),
     Schema("decision", "Decision: a reviewer's, about one held record", lambda: msgspec.json.schema(Decision)),
+    Schema("audit-bound", "AuditBound: how much poison a snapshot can hold", AuditBound.model_json_schema),
+    Schema("comparison", "Comparison: champion and challenger on the same data", Comparison.model_json_schema),
+    Schema("gate", "Gate: what `depois promote` demands", Gate.model_json_schema),
+    Schema("agreement", "Agreement: a guard's /shadow, two bundles on the same records", Agreement.model_json_schema),
     Schema("verdict", "Verdict: the judgement of one sample", _verdict),
 )
 

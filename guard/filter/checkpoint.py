@@ -8,7 +8,6 @@ the outputs hold beyond its lengths is cut off by the run that goes on.
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from guard.errors import InputUnreadable, OutputFailed, WrongUse
 from guard.filter.tally import TallyState
 
-__all__ = ["CHECKPOINT", "DRAFT", "Checkpoint", "Origin", "input_hash", "read_checkpoint", "write_file"]
+__all__ = ["CHECKPOINT", "DRAFT", "Checkpoint", "Origin", "input_hash", "read_checkpoint"]
 
 CHECKPOINT = "checkpoint.json"
 DRAFT = ".draft"
@@ -99,23 +98,3 @@ def read_checkpoint(folder: Path, origin: Origin) -> Checkpoint | None:
                 "Repeat the first command with --resume, or filter into a new folder."
             )
     return found
-
-
-def write_file(folder: Path, name: str, content: bytes) -> None:
-    """Put `content` in place of `folder/name`, whole or not at all, and on disk. Raises OutputFailed."""
-    draft = folder / DRAFT
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(folder / name)
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise OutputFailed(
-            f"{folder / name} cannot be written: {error.strerror}. Make room or allow writing."
-        ) from error

@@ -20,7 +20,7 @@ from guard.blame import Blame, PlaceState
 from guard.bundle import Bundle
 from guard.decode import record_limit
 from guard.errors import InputUnreadable, OutputFailed, WrongUse
-from guard.filter.checkpoint import CHECKPOINT, DRAFT, Checkpoint, Origin, input_hash, read_checkpoint, write_file
+from guard.filter.checkpoint import CHECKPOINT, DRAFT, Checkpoint, Origin, input_hash, read_checkpoint
 from guard.filter.inputs import Samples, open_samples
 from guard.filter.reader import Piece, Reader, Window
 from guard.filter.sinks import CLEAN, QUARANTINE, REJECTED, VERDICTS, Sinks
@@ -31,6 +31,7 @@ from guard.filter.verdicts import VerdictWriter
 from guard.routing import ROUTES, Mode, Sink
 from guard.suspicion import suspicion_of
 from guard.verdict import RejectReason, Status, Verdict
+from guard.whole_file import write_whole
 
 __all__ = ["BATCH_RECORDS", "CHECKPOINT_SECONDS", "EVIDENCE", "Task", "run_filter"]
 
@@ -106,8 +107,8 @@ class _Run:
         except (InputUnreadable, OutputFailed) as error:
             raise type(error)(f"{error} {self._way_on()}") from error
         summary = self._summary()
-        write_file(self._task.out, EVIDENCE, self._evidence())
-        write_file(self._task.out, SUMMARY, summary.model_dump_json(indent=2).encode() + b"\n")
+        write_whole(self._task.out / EVIDENCE, self._evidence(), DRAFT)
+        write_whole(self._task.out / SUMMARY, summary.model_dump_json(indent=2).encode() + b"\n", DRAFT)
         if not summary.complete:
             raise Stopped(f"stopped by {self._stop.asked} after {summary.records} records. {self._way_on()}")
         return summary
@@ -255,7 +256,7 @@ def _begin(task: Task, origin: Origin | None) -> Checkpoint | None:
 
 
 def _write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    write_file(folder, CHECKPOINT, checkpoint.model_dump_json().encode())
+    write_whole(folder / CHECKPOINT, checkpoint.model_dump_json().encode(), DRAFT)
 
 
 @contextmanager
