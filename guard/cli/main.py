@@ -35,6 +35,9 @@ COMMANDS = {
     "bundle": Command("guard.cli.bundle", "app", "Show, verify, compare or re-calibrate model bundles."),
     "filter": Command("guard.cli.filter", "filter", "Split a file or pipe of samples: clean, quarantine, rejected."),
     "sources": Command("guard.cli.sources", "sources", "Show who sends poison, with the evidence, after `filter`."),
+    "drift": Command(
+        "guard.cli.drift", "drift", "Show whether the data changed, or few sources attack, after `filter`."
+    ),
     "guard": Command("guard.cli.guard", "app", "Run the guard on Kafka, or check what would keep it from running."),
     "topics": Command("guard.cli.topics", "app", "Make the topics of a guard."),
     "dedupe": Command(

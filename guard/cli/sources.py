@@ -13,7 +13,7 @@ from guard.errors import InputUnreadable
 if TYPE_CHECKING:
     from guard.blame import PlaceState, Standing
 
-__all__ = ["sources"]
+__all__ = ["read_evidence", "sources"]
 
 
 def sources(
@@ -32,7 +32,7 @@ def sources(
     from guard.blame import Blame
     from guard.filter.run import EVIDENCE
 
-    state = _read(filtered / EVIDENCE)
+    state = read_evidence(filtered / EVIDENCE)
     blame = Blame(state.suspicion)
     blame.hear(state)
     rows = blame.standings(len(state.entries) if as_json else top)
@@ -42,7 +42,8 @@ def sources(
         _show(state, blame.accused_count, rows)
 
 
-def _read(path: Path) -> PlaceState:
+def read_evidence(path: Path) -> PlaceState:
+    """What `depois filter` kept about sources. Raises InputUnreadable, StateUnreadable."""
     from guard.blame import PlaceState, StateUnreadable
 
     try:

@@ -55,7 +55,7 @@ _CHANGED = {
 class Checkpoint(_Stored):
     """`position`: where the reader goes on; `lengths`: bytes of each output that belong to what came before.
 
-    `evidence`: what `guard.blame` keeps about sources, as JSON.
+    `evidence`, `drift`: what `guard.blame` keeps about sources, and `guard.drift` about all of them, as JSON.
     """
 
     origin: Origin
@@ -64,6 +64,7 @@ class Checkpoint(_Stored):
     tally: TallyState
     seconds: float
     evidence: str = ""
+    drift: str = ""
 
 
 def input_hash(path: Path) -> str:

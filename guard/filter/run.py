@@ -19,6 +19,7 @@ from pathlib import Path
 from guard.blame import Blame, PlaceState
 from guard.bundle import Bundle
 from guard.decode import record_limit
+from guard.drift import Drift, DriftState, expected_of
 from guard.errors import InputUnreadable, OutputFailed, WrongUse
 from guard.filter.checkpoint import CHECKPOINT, DRAFT, Checkpoint, Origin, input_hash, read_checkpoint
 from guard.filter.inputs import Samples, open_samples
@@ -33,7 +34,7 @@ from guard.suspicion import suspicion_of
 from guard.verdict import RejectReason, Status, Verdict
 from guard.whole_file import write_whole
 
-__all__ = ["BATCH_RECORDS", "CHECKPOINT_SECONDS", "EVIDENCE", "Task", "run_filter"]
+__all__ = ["BATCH_RECORDS", "CHECKPOINT_SECONDS", "DRIFT", "EVIDENCE", "Task", "run_filter"]
 
 BATCH_RECORDS = 2048
 """Records judged at once. A batch costs about .4 ms beside its records: .2 µs for each of so many."""
@@ -43,6 +44,9 @@ CHECKPOINT_SECONDS = 5.0
 
 EVIDENCE = "evidence.json"
 """What is known about each source; `depois sources` shows it."""
+
+DRIFT = "drift.json"
+"""Whether the samples of all sources changed; `depois drift` shows it."""
 
 _PLACE = "samples"
 
@@ -97,6 +101,8 @@ class _Run:
         self._blame = Blame(suspicion_of(bundle.judgement.fusion, bundle.digest))
         if found and found.evidence:
             self._blame.keep(_PLACE, PlaceState.from_bytes(found.evidence.encode()))
+        known = DriftState.from_bytes(found.drift.encode()) if found and found.drift else None
+        self._drift = Drift(expected_of(bundle), known)
         card = bundle.manifest
         self._writer = VerdictWriter(f"{card.name}:{card.version}", bundle.digest, observe=task.mode == "observe")
 
@@ -107,8 +113,13 @@ class _Run:
         except (InputUnreadable, OutputFailed) as error:
             raise type(error)(f"{error} {self._way_on()}") from error
         summary = self._summary()
-        write_whole(self._task.out / EVIDENCE, self._evidence(), DRAFT)
-        write_whole(self._task.out / SUMMARY, summary.model_dump_json(indent=2).encode() + b"\n", DRAFT)
+        for name, content in (
+            (EVIDENCE, self._evidence()),
+            (DRIFT, self._drift.state().to_bytes()),
+            (SUMMARY, summary.model_dump_json(indent=2).encode() + b"
+"),
+        ):
+            write_whole(self._task.out / name, content, DRAFT)
         if not summary.complete:
             raise Stopped(f"stopped by {self._stop.asked} after {summary.records} records. {self._way_on()}")
         return summary
@@ -163,6 +174,7 @@ class _Run:
         self._sinks[VERDICTS].add_lines([self._writer.line(number, verdict) for number, verdict in told])
         lines = range(self._tally.records + 1, self._tally.records + len(verdicts) + 1)
         self._blame.add(_PLACE, verdicts, lines, lines)
+        self._drift.add(verdicts)
         self._tally.add(verdicts, size)
 
     def _drop_open_piece(self) -> None:
@@ -185,6 +197,7 @@ class _Run:
             tally=self._tally.state(),
             seconds=self._seconds(),
             evidence=self._evidence().decode(),
+            drift=self._drift.state().to_bytes().decode(),
         )
 
     def _evidence(self) -> bytes:

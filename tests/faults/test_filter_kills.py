@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from guard.filter.run import EVIDENCE
+from guard.filter.run import DRIFT, EVIDENCE
 from guard.filter.sinks import OUTPUTS
 from tests.support.bundles import TABLE, make_bundle
 from tests.support.streams import make_stream
@@ -84,7 +84,7 @@ def made(tmp_path_factory):
 
 
 def _require_same(made: Path, out: Path) -> None:
-    for name in (*OUTPUTS, EVIDENCE):
+    for name in (*OUTPUTS, EVIDENCE, DRIFT):
         assert (out / name).read_bytes() == (made / "whole" / name).read_bytes(), name
     whole, resumed = (json.loads((folder / "summary.json").read_bytes()) for folder in (made / "whole", out))
     for summary in (whole, resumed):

@@ -1,0 +1,274 @@
+"""Drift: do the samples of all sources together still look like the trusted ones? An anytime-valid test per bundle.
+
+Three things are watched, each by bets on events whose probability the trusted data bound (`guard.betting`):
+
+* `p_values`: of the samples that pass. P(p ≤ t | p > α) lies between (F_l(t) − F_u(α))/(1 − F_u(α)) and
+  (F_u(t) − F_l(α))/(1 − F_l(α)), with the bounds of `guard.rate_bounds`; bets are placed on more and on fewer;
+* `labels`: the share of each class, within the Clopper–Pearson bounds of its share among the first `BASELINE` votes;
+* `refusals`: samples that are malformed, of an unknown label or not scored, against the first `BASELINE` votes too.
+  Nothing in a bundle says how often senders use which class, or err.
+
+**Drift or attack.** Each source votes once in each window, with the first of its samples there: a few sources, however
+much they send, shift a few votes. When all shift, the votes shift. So an alarm here means that the data have changed;
+an attack of few sources shows in `guard.blame` instead. Invented names have votes like all others: an attacker who
+sends most of the names can look like drift.
+
+Each of the three is alarmed at log E ≥ log(6/level) − log δ_round. P(any false alarm, ever) ≤ level for one bundle,
+half of it for what calibration and baseline cannot know. As with blame, a round is given up when its evidence has gone,
+and the next one weighs less. After an alarm the evidence begins anew; the alarm is over when `REPEAT` times as many
+votes have passed as it took, and it has not come again.
+
+Differs from the literature on conformal test martingales: those test exchangeability of ranks that are computed along
+the way, with randomised ties; here the calibration is fixed, and what it cannot know is part of the null hypothesis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from guard.betting import Bets, log_round_weight
+from guard.blame import StateUnreadable
+from guard.bundle import Bundle
+from guard.clopper_pearson import upper_bound
+from guard.rate_bounds import rate_bounds, resolution
+from guard.spec import ClassLabel
+from guard.verdict import Verdict
+
+__all__ = ["BASELINE", "LEVEL", "REPEAT", "Drift", "DriftState", "Expected", "Watched", "expected_of"]
+
+Watched = Literal["p_values", "labels", "refusals"]
+"""What is watched."""
+
+LEVEL = 0.01
+"""Probability of any false alarm of one bundle, however long it serves."""
+
+BASELINE = 1000
+"""Votes that say which classes, and which share of refused samples, are usual."""
+
+REPEAT = 3
+
+_QUANTILES = (0.05, 0.1, 0.25, 0.5, 0.75)
+_MOST_CLASSES = 100
+_LEAST_USUAL = 0.01
+"""One refused sample in a hundred, or one of a class that was never seen, is no change of the data."""
+
+_FLOOR = -3.0
+_FORMAT = 1
+_PER_VOTE = 4
+"""Records of a window for each voter of the one before it: with fewer, a window is over before most sources have sent,
+and who sends most votes most."""
+
+_SMALLEST_WINDOW = 20
+_LARGEST_WINDOW = 8192
+
+
+class Expected(msgspec.Struct, frozen=True):
+    """What one bundle lets expect. `bounds`: the largest probability of each event of p-values.
+
+    Among p-values above `alpha`: at most each of `thresholds`, then above each. `labels`: the classes in order; none
+    for regression. `level`: what is left of the level for the stream.
+    """
+
+    bundle: str
+    alpha: float
+    level: float
+    thresholds: tuple[float, ...]
+    bounds: tuple[float, ...]
+    labels: tuple[str | int, ...]
+
+
+class _Count(msgspec.Struct):
+    """One test: votes and hits of this round, and when, in votes since the beginning, it last alarmed."""
+
+    hits: list[int]
+    seen: int = 0
+    votes: int = 0
+    rounds: int = 1
+    alarms: int = 0
+    alarmed: int = 0
+    took: int = 0
+
+
+class DriftState(msgspec.Struct, frozen=True):
+    """Everything that is needed to go on."""
+
+    format: int
+    expected: Expected
+    records: int
+    window: int
+    left: int
+    voters: list[str]
+    bounds: dict[Watched, tuple[float, ...]]
+    counts: dict[Watched, _Count]
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        return msgspec.json.encode(self)
+
+    @staticmethod
+    def from_bytes(data: bytes) -> DriftState:
+        """Raises StateUnreadable."""
+        try:
+            found = msgspec.json.decode(data, type=DriftState)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise StateUnreadable(f"evidence about drift is damaged: {error}") from error
+        if found.format != _FORMAT or set(found.counts) != set(get_args(Watched)):
+            raise StateUnreadable(f"evidence about drift has format {found.format}, expected {_FORMAT}")
+        return found
+
+
+class Drift:
+    """Watches one stream of verdicts of one bundle, in order."""
+
+    def __init__(self, expected: Expected, state: DriftState | None = None) -> None:
+        self.expected = expected
+        self._class: dict[object, int] = {label: index for index, label in enumerate(expected.labels)}
+        sizes = {"p_values": len(expected.bounds), "labels": 2 * len(self._class), "refusals": 1}
+        self._counts: dict[Watched, _Count] = (
+            state.counts if state else {name: _Count([0] * sizes[name]) for name in get_args(Watched)}
+        )
+        self._bounds: dict[Watched, tuple[float, ...]] = dict(state.bounds) if state else {"p_values": expected.bounds}
+        self._bets = {name: Bets(bounds) for name, bounds in self._bounds.items()}
+        self.records = state.records if state else 0
+        self._window = state.window if state else _SMALLEST_WINDOW
+        self._left = state.left if state else self._window
+        self._voters = set(state.voters if state else ())
+
+    def add(self, verdicts: Sequence[Verdict]) -> None:
+        """Takes the verdicts of consecutive records."""
+        votes = self._votes(verdicts)
+        self.records += len(verdicts)
+        alpha = self.expected.alpha
+        passed = [vote.p_value for vote in votes if vote.p_value is not None and vote.p_value > alpha]
+        self._take("p_values", _p_events(np.array(passed), self.expected.thresholds))
+        if self._class:
+            known = [self._class.get(vote.label, -1) for vote in votes if vote.p_value is not None]
+            self._take("labels", _label_events(np.array(known, np.int64), len(self._class)))
+        self._take("refusals", np.array([[vote.p_value is None] for vote in votes], np.bool_).reshape(-1, 1))
+
+    def log10_evidence(self, name: Watched) -> float:
+        """log10 E of the round that runs; 0 while nothing can be said."""
+        bets, count = self._bets.get(name), self._counts[name]
+        if bets is None or not count.seen:
+            return 0.0
+        return float(bets.log_evidence([count.seen], [count.hits])[0]) / math.log(10)
+
+    def log10_needed(self, name: Watched) -> float:
+        """log10 E at which the round that runs is an alarm."""
+        level = self.expected.level / len(get_args(Watched))
+        return (-math.log(level) - log_round_weight(self._counts[name].rounds)) / math.log(10)
+
+    def is_alarmed(self, name: Watched) -> bool:
+        """Whether there was an alarm, and not yet for long none."""
+        count = self._counts[name]
+        return count.alarms > 0 and count.votes - count.alarmed <= REPEAT * count.took
+
+    def alarms(self, name: Watched) -> int:
+        """How often it was alarmed."""
+        return self._counts[name].alarms
+
+    def votes(self, name: Watched) -> int:
+        """How many votes there were."""
+        return self._counts[name].votes
+
+    def state(self) -> DriftState:
+        """Everything to go on from."""
+        return DriftState(
+            _FORMAT,
+            self.expected,
+            self.records,
+            self._window,
+            self._left,
+            sorted(self._voters),
+            self._bounds,
+            self._counts,
+        )
+
+    def _votes(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """The first record of each source in each window. A window has four records for each of the last voters."""
+        votes, voters = [], self._voters
+        for verdict in verdicts:
+            name = verdict.source or ""
+            if name not in voters:
+                voters.add(name)
+                votes.append(verdict)
+            self._left -= 1
+            if self._left <= 0:
+                self._window = self._left = min(max(_PER_VOTE * len(voters), 1), _LARGEST_WINDOW)
+                voters.clear()
+        return votes
+
+    def _take(self, name: Watched, events: NDArray[np.bool_]) -> None:
+        """(m, J) the events of m votes. Looks at the evidence after each of them."""
+        count = self._counts[name]
+        start = 0
+        while start < len(events):
+            start += self._look(name, count, events[start:])
+
+    def _look(self, name: Watched, count: _Count, events: NDArray[np.bool_]) -> int:
+        """Takes votes up to the next alarm, or to the end of a round; how many those are."""
+        bets = self._bets.get(name)
+        if bets is None:
+            return self._learn(name, count, events)
+        seen = count.seen + np.arange(1, len(events) + 1)
+        hits = np.array(count.hits) + events.cumsum(axis=0)
+        evidence = bets.log_evidence(seen, hits)
+        ends = np.flatnonzero((evidence >= self.log10_needed(name) * math.log(10)) | (evidence < _FLOOR))
+        taken = int(ends[0]) + 1 if len(ends) else len(events)
+        count.votes += taken
+        count.seen, count.hits = int(seen[taken - 1]), hits[taken - 1].tolist()
+        if len(ends):
+            if evidence[taken - 1] > 0:
+                count.alarms, count.alarmed, count.took = count.alarms + 1, count.votes, count.seen
+            count.seen, count.hits, count.rounds = 0, [0] * len(count.hits), count.rounds + 1
+        return taken
+
+    def _learn(self, name: Watched, count: _Count, events: NDArray[np.bool_]) -> int:
+        """The first votes say what is usual; how many of `events` were needed for that."""
+        taken = min(len(events), BASELINE - count.votes)
+        count.votes += taken
+        count.hits = (np.array(count.hits) + events[:taken].sum(axis=0)).tolist()
+        if count.votes == BASELINE:
+            each = self.expected.level / len(get_args(Watched)) / len(count.hits)
+            bounds = [max(_LEAST_USUAL, upper_bound(hits, BASELINE, each)) for hits in count.hits]
+            self._bounds[name] = tuple(bounds)
+            self._bets[name] = Bets(self._bounds[name])
+            count.hits = [0] * len(count.hits)
+        return taken
+
+
+def expected_of(bundle: Bundle, *, level: float = LEVEL) -> Expected:
+    """What `bundle` lets expect of clean data at this level of false alarms."""
+    fusion, label = bundle.judgement.fusion, bundle.manifest.spec.label
+    least = max(resolution(fusion), fusion.alpha)
+    thresholds = tuple(t for t in _QUANTILES if t > least)
+    miss = level / 2 / len(get_args(Watched))
+    lower, upper = rate_bounds(fusion, (least, *thresholds), miss)
+    held = lower[0] if fusion.alpha >= least else 0.0  # an extrapolated share may be anything
+    more = (upper[1:] - held) / (1 - held)
+    fewer = 1 - (lower[1:] - upper[0]) / (1 - upper[0])
+    classes: tuple[Any, ...] = label.values if isinstance(label, ClassLabel) else ()
+    return Expected(
+        bundle.digest,
+        fusion.alpha,
+        level / 2,
+        thresholds,
+        tuple(np.clip([*more, *fewer], 0, 1).tolist()),
+        classes if len(classes) <= _MOST_CLASSES else (),
+    )
+
+
+def _p_events(p: NDArray[np.float64], thresholds: tuple[float, ...]) -> NDArray[np.bool_]:
+    low = p[:, None] <= np.array(thresholds)
+    return np.concatenate([low, ~low], axis=1)
+
+
+def _label_events(labels: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
+    own = labels[:, None] == np.arange(classes)
+    return np.concatenate([own, ~own], axis=1)
