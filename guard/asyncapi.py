@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from guard.stream import headers
-from guard.stream.settings import TopicSettings
+from guard.stream.settings import BlameSettings, TopicSettings
 from guard.verdict import HoldReason, RejectReason, Status
 
 __all__ = ["asyncapi", "to_yaml"]
@@ -123,20 +123,24 @@ def asyncapi(version: str) -> dict[str, Any]:
 
 _RELEASED = (headers.REVIEWER, headers.DECISION, headers.DECISION_TIME)
 
-_ACTIONS = {"input": "receive", "clean": "send", "quarantine": "send", "deadLetter": "send", "decisions": "send"}
+_ACTIONS = {
+    "input": "receive",
+    **dict.fromkeys(("clean", "quarantine", "deadLetter", "decisions", "evidence"), "send"),
+}
 _CHANNELS = {
     "input": "What senders write. The guard reads it and nobody else needs to.",
     "clean": "What passed; in mode observe also what would have been held, marked as quarantined.",
     "quarantine": "Suspected poison, labels that the snapshot never held, and samples that could not be scored.",
     "deadLetter": "What is no sample, tombstones, and stubs of records that no output could take.",
     "decisions": "What reviewers decided about held records, by guard-origin. Compacted: the last one of each stays.",
+    "evidence": "Compacted: evidence about sources, the last state of each input partition. The guards' own, optional.",
 }
 _MESSAGES = {name: (name,) for name in _CHANNELS} | {"clean": ("clean", "released")}
 
 
 def _example_topics() -> dict[str, str]:
     """The topics of the settings' own examples."""
-    fields = TopicSettings.model_fields
+    fields = {**TopicSettings.model_fields, "evidence": BlameSettings.model_fields["topic"]}
     example = {name: str((fields[name].examples or [name])[0]).strip('[]"') for name in fields}
     return {
         "input": example["input"],
@@ -144,6 +148,7 @@ def _example_topics() -> dict[str, str]:
         "quarantine": example["quarantine"],
         "deadLetter": example["dead_letter"],
         "decisions": example["decisions"],
+        "evidence": example["evidence"],
     }
 
 
@@ -196,6 +201,20 @@ def _messages() -> dict[str, Any]:
             "contentType": "application/json",
             "payload": {"schemaFormat": _DIALECT, "schema": {"$ref": "./decision.schema.json"}},
             "bindings": {"kafka": {"key": {"type": "string", "description": "The guard-origin of the held record."}}},
+        },
+        "evidence": {
+            "title": "What was counted of each source of one input partition",
+            "contentType": "application/json",
+            "payload": {
+                "type": "object",
+                "required": ["format", "place", "suspicion", "through", "records", "arrivals", "entries"],
+                "properties": {
+                    "format": {"const": 1, "description": "Raised when an older guard would misread it."},
+                    "place": {"type": "string", "description": "cluster/topic/partition of the input; also the key."},
+                    "through": {"type": "integer", "description": "Records below this offset are counted."},
+                    "entries": {"type": "array", "description": "One list of values for each source."},
+                },
+            },
         },
     }
 

@@ -31,7 +31,7 @@ import numpy as np
 from guard.errors import GuardError
 from guard.space_saving import CAPACITY, Entry, SpaceSaving, name_key
 from guard.suspicion import Suspicion
-from guard.verdict import Status, Verdict
+from guard.verdict import HoldReason, Status, Verdict
 
 __all__ = ["Blame", "PlaceState", "Standing", "StateUnreadable", "joint"]
 
@@ -117,7 +117,7 @@ class _Place:
             entry.records += 1
             entry.counts[cell] += 1
             entry.last = at
-            if verdict.status is Status.QUARANTINED:
+            if verdict.status is Status.QUARANTINED and verdict.reason is not HoldReason.SUSPECT_SOURCE:
                 entry.held += 1
         self.records += len(verdicts)
         return touched
@@ -212,8 +212,11 @@ class Blame:
         return PlaceState(_FORMAT, place, self.suspicion, own.through, own.records, own.sources.arrivals, entries)
 
     def standings(self, most: int) -> list[Standing]:
-        """At most `most` sources over all places: the accused first, then by evidence against them."""
-        names = {name: None for entries in self._everywhere() for name in entries}
+        """At most `most` sources over all places: the accused first, then by evidence against them.
+
+        Another thread may ask too: what changes meanwhile is told as it was before or as it is after.
+        """
+        names = dict.fromkeys(name for entries in self._everywhere() for name in list(entries))
         found = [self._joint(name) for name in names]
         if not found:
             return []
@@ -238,7 +241,7 @@ class Blame:
         )
 
     def _everywhere(self) -> list[Mapping[str, Entry]]:
-        return [*(place.sources.entries for place in self._own.values()), *self._others.values()]
+        return [*(place.sources.entries for place in list(self._own.values())), *list(self._others.values())]
 
     def _joint(self, name: str) -> Entry:
         return joint([entries[name] for entries in self._everywhere() if name in entries])

@@ -39,6 +39,7 @@ class HoldReason(StrEnum):
     SUSPECT = "suspect"
     UNKNOWN_LABEL = "unknown_label"
     NOT_SCORED = "not_scored"
+    SUSPECT_SOURCE = "suspect_source"
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -95,6 +95,15 @@ OPERATION = Page(
                     "percentunit",
                 ),
                 Panel(
+                    "Sources that stand accused",
+                    "lines",
+                    [
+                        (f"max(guard_accused_sources{OF})", "accused"),
+                        (rate("guard_records_total", "reason", 'reason="suspect_source"'), "held for it, /s"),
+                    ],
+                    description="By number alone: their names are on /sources, with the evidence.",
+                ),
+                Panel(
                     "Forged headers, stubs and records missed",
                     "lines",
                     [

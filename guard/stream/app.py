@@ -32,12 +32,15 @@ from guard.stream.log import FRAMEWORK_LOGGER, configure_logging
 from guard.stream.metrics import ModelCard, StreamMetrics
 from guard.stream.outgoing import Limits
 from guard.stream.protocol import Identity, Protocol
+from guard.stream.remembered import Remembered
 from guard.stream.security import Connection, connection
 from guard.stream.server import Health, StatusServer
 from guard.stream.serving import ReloadOutcome, Serving
 from guard.stream.settings import GuardSettings
+from guard.stream.sources import Sources, suspicion_for
 from guard.stream.transport import ListConsumer, ListSchema, ListTransport, NoTables, assert_internals
 from guard.stream.watchdog import Stalled, Watchdog
+from guard.suspicion import Suspicion
 
 __all__ = ["GuardApp", "GuardWorker"]
 
@@ -99,7 +102,8 @@ class GuardApp(faust.App):
         self.metrics = StreamMetrics(settings.guard.mode)
         self.health = Health(settings.guard.stall_seconds)
         super().__init__(settings.kafka.group, **_faust_settings(settings, self.connection))
-        self._server = StatusServer(self.metrics, self.health, settings.http.host, settings.http.port)
+        http = settings.http
+        self._server = StatusServer(self.metrics, self.health, http.host, http.port, self._standings)
         self._watchdog = Watchdog(
             self._leave,
             self.health.not_ready,
@@ -107,7 +111,10 @@ class GuardApp(faust.App):
             ready_seconds=settings.guard.ready_seconds,
         )
         self._out: Any = None
+        self._sources: Sources | None = None
+        self._remembered: Remembered | None = None
         self.on_partitions_assigned.connect(cast("Any", self._assigned))
+        self.on_partitions_revoked.connect(cast("Any", self._revoked))
         source = self.topic(*settings.topics.input, schema=ListSchema())
         self.agent(source, name="guard", concurrency=1, supervisor_strategy=mode.CrashingSupervisor)(self._judge)
 
@@ -127,6 +134,8 @@ class GuardApp(faust.App):
             self.metrics.model(_card(self._serving.shadow), "shadow")
         self._out = AIOKafkaProducer(**_producer_settings(self.settings, self.connection, facts))
         await self._out.start()
+        self._facts = facts
+        await self._open_sources()
         self._protocol = self._new_protocol(facts)
         _spare_the_collector()
         self.health.model_verified(True)  # noqa: FBT003 – one bit of state
@@ -136,6 +145,8 @@ class GuardApp(faust.App):
         """What runs beside the stream from its start on."""
         await super().on_started_init_extra_tasks()
         self.add_future(self._watch_lag())
+        if self._sources is not None:
+            self.add_future(self._remember(self._sources))
         if self.settings.model.reload_seconds:
             self.add_future(self._reload())
 
@@ -148,6 +159,11 @@ class GuardApp(faust.App):
             _LEAVE_SECONDS if failed else guard.scoring_timeout_seconds + guard.delivery_timeout_seconds
         )
         await super().on_stop()
+        if self._remembered is not None and self._sources is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._sources.keep(), _FLUSH_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._remembered.stop(), _FLUSH_SECONDS)
         if self._out is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._out.stop(), _FLUSH_SECONDS)
@@ -155,6 +171,22 @@ class GuardApp(faust.App):
     def _open(self) -> Serving:
         limit = self.settings.guard.max_record_bytes
         return Serving.open(self.settings.model, max_record_bytes=limit, watcher=self.metrics)
+
+    async def _open_sources(self) -> None:
+        blame = self.settings.blame
+        if not blame.count:
+            return
+        suspicion = await asyncio.to_thread(self._suspicion, self._serving.current)
+        if blame.topic is not None:
+            self._remembered = Remembered(self.connection, blame.topic)
+            await self._remembered.start()
+        self._sources = Sources(suspicion, self._facts.cluster, hold=blame.hold, remembered=self._remembered)
+
+    def _suspicion(self, bundle: Bundle) -> Suspicion:
+        return suspicion_for(bundle, self.settings.blame, self._facts.partitions)
+
+    def _standings(self) -> bytes:
+        return b"{}" if self._sources is None else self._sources.standings()
 
     def _new_protocol(self, facts: Facts) -> Protocol:
         settings = self.settings
@@ -167,6 +199,7 @@ class GuardApp(faust.App):
             self.metrics,
             mode=settings.guard.mode,
             scoring_timeout_seconds=settings.guard.scoring_timeout_seconds,
+            sources=self._sources,
         )
 
     async def _judge(self, stream: Any) -> None:
@@ -185,6 +218,22 @@ class GuardApp(faust.App):
         self.health.assigned(len(assigned))
         _LOG.info("assigned", partitions=sorted(f"{tp.topic}/{tp.partition}" for tp in assigned))
 
+    async def _revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
+        """Nothing of these partitions is in work any more: whoever gets them goes on from what is written here."""
+        if self._sources is not None:
+            await self._sources.leave([(tp.topic, tp.partition) for tp in revoked])
+
+    async def _remember(self, sources: Sources) -> None:
+        """Tells other guards what was counted here, and takes note of theirs; what fails is tried again."""
+        while not self.should_stop:
+            await self.sleep(self.settings.blame.keep_seconds)
+            if not await sources.keep():
+                self.metrics.evidence_not_written()
+            try:
+                await sources.listen()
+            except Exception as error:  # noqa: BLE001 – whatever a client raises while brokers come and go
+                _LOG.warning("evidence of other guards could not be read", reason=repr(error))
+
     async def _beat(self) -> None:
         while not self.should_stop:
             self._watchdog.beat()
@@ -193,6 +242,8 @@ class GuardApp(faust.App):
 
     async def _watch_lag(self) -> None:
         while not self.should_stop:
+            if self._sources is not None:
+                self.metrics.sources(self._sources.accused, self._sources.followed)
             if not await self._is_behind():
                 self._watchdog.progress()
                 self.health.progress()
@@ -230,7 +281,8 @@ class GuardApp(faust.App):
             _LOG.error("bundle refused; the one that serves goes on", role=outcome.role, reason=outcome.error)
             return
         if outcome.role == "current":
-            await self._protocol.swap()
+            suspicion = await asyncio.to_thread(self._suspicion, outcome.bundle) if self._sources else None
+            await self._protocol.swap(suspicion)
         self.metrics.model(_card(outcome.bundle), outcome.role)
         _LOG.info("bundle in use", role=outcome.role, model=outcome.bundle.manifest.name, digest=outcome.bundle.digest)
 

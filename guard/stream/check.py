@@ -55,11 +55,12 @@ class Facts:
     """What the guard must know of its cluster before it writes.
 
     `cluster`: its id, with which origins begin; `record_bytes`: the smallest `max.message.bytes` of the outputs, for
-    one whose settings this user may not read Kafka's default.
+    one whose settings this user may not read Kafka's default; `partitions`: of all inputs together.
     """
 
     cluster: str
     record_bytes: int
+    partitions: int = 1
 
 
 @dataclass(frozen=True)
@@ -184,11 +185,17 @@ def _ask(admin: Any, settings: GuardSettings, found: list[Finding]) -> Facts | N
         return None
     names = settings.topics
     topics = topic_facts(admin, [*names.input, *names.outputs])
-    for part in (_presence(topics, settings), _topics(admin, topics, settings), _group(admin, settings)):
+    for part in (
+        _presence(topics, settings),
+        _topics(admin, topics, settings),
+        _evidence(admin, settings),
+        _group(admin, settings),
+    ):
         found += part
         if _failed(found):
             return None
-    return Facts(cluster, min(topics[name].max_message_bytes or DEFAULT_MESSAGE_BYTES for name in names.outputs))
+    record_bytes = min(topics[name].max_message_bytes or DEFAULT_MESSAGE_BYTES for name in names.outputs)
+    return Facts(cluster, record_bytes, sum(topics[name].partitions for name in names.input))
 
 
 def _topics(admin: Any, facts: Mapping[str, TopicFacts], settings: GuardSettings) -> Iterator[Finding]:
@@ -214,6 +221,28 @@ def _presence(facts: Mapping[str, TopicFacts], settings: GuardSettings) -> Itera
             yield Finding("error", f"topic {name}: this user may not {right} it", allow)
         else:
             yield Finding("ok", f"topic {name}: {topic.partitions} partitions, {right} allowed")
+
+
+def _evidence(admin: Any, settings: GuardSettings) -> Iterator[Finding]:
+    """The topic of evidence: read and written by every guard, and compacted, or it would grow for ever or forget."""
+    name = settings.blame.topic
+    if name is None:
+        return
+    facts = topic_facts(admin, [name])[name]
+    if not facts.partitions:
+        yield Finding("error", f"topic {name}: it is not there, or hidden", "Create it with `depois topics create`.")
+        return
+    denied = [right for right in ("READ", "WRITE") if facts.rights and right not in facts.rights]
+    for right in denied:
+        yield Finding(
+            "error", f"topic {name}: this user may not {right} it", _allow(settings, right, f"--topic {name}")
+        )
+    policy = facts.configs.get("cleanup.policy", "compact")
+    if policy != "compact":
+        advice = f"kafka-configs --alter --topic {name} --add-config cleanup.policy=compact."
+        yield Finding("error", f"topic {name}: cleanup.policy is {policy}: evidence would be deleted", advice)
+    elif not denied:
+        yield Finding("ok", f"topic {name}: compacted, READ and WRITE allowed")
 
 
 def _allow(settings: GuardSettings, right: str, resource: str) -> str:

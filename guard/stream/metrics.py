@@ -110,6 +110,15 @@ class StreamMetrics:
         """Count headers that a sender had no right to set, and that were stripped."""
         self._forged.inc(count)
 
+    def sources(self, accused: int, followed: int) -> None:
+        """Set how many sources stand accused, and how many are followed; who they are, only `/sources` tells."""
+        self._accused.set(accused)
+        self._followed.set(followed)
+
+    def evidence_not_written(self) -> None:
+        """Count a time that the evidence about sources could not be written to its topic."""
+        self._unwritten.inc()
+
     def stubs(self, count: int) -> None:
         """Count records that no output could take, and for which a stub stands in the dead letters."""
         self._stubs.inc(count)
@@ -212,6 +221,11 @@ class StreamMetrics:
         self._rebalances = self._counter("guard_rebalances_total", "Rebalances of the consumer group.")
         self._forged = self._counter(
             "guard_forged_headers_total", "Headers stripped because a sender may not set them."
+        )
+        self._accused = self._gauge("guard_accused_sources", "Sources that stand accused of sending poison.")
+        self._followed = self._gauge("guard_followed_sources", "Sources followed, once for each partition.")
+        self._unwritten = self._counter(
+            "guard_evidence_write_failures_total", "Times that evidence about sources could not be written."
         )
         self._stubs = self._counter("guard_stub_records_total", "Records too large for any output, told by a stub.")
         self._missed = self._counter(

@@ -1,7 +1,8 @@
 """Health, readiness and metrics over HTTP, from a thread of its own: it answers while the guard's event loop is busy.
 
 `/healthz`: is the process alive and does it make progress; `/readyz`: may it be relied on; `/metrics`: OpenMetrics for
-who accepts it, Prometheus' text for all others; `/offenders`: the sources with most refused records, by name.
+who accepts it, Prometheus' text for all others; `/offenders`: the sources with most refused records, `/sources`: those
+with most evidence against them, by name.
 """
 
 from __future__ import annotations
@@ -90,7 +91,14 @@ class Response(NamedTuple):
 class StatusServer:
     """Serves `health` and `metrics` on `host`:`port` from `start` to `stop`. Port 0 takes a free one."""
 
-    def __init__(self, metrics: StreamMetrics, health: Health, host: str = "127.0.0.1", port: int = 9464) -> None:
+    def __init__(
+        self,
+        metrics: StreamMetrics,
+        health: Health,
+        host: str = "127.0.0.1",
+        port: int = 9464,
+        sources: Callable[[], bytes] = lambda: b"{}",
+    ) -> None:
         self._metrics = metrics
         self._health = health
         self._host = host
@@ -101,7 +109,9 @@ class StatusServer:
             "/readyz": lambda _: _state(health.not_ready()),
             "/metrics": self._exposition,
             "/offenders": lambda _: _json("200 OK", [found._asdict() for found in metrics.offenders.top()]),
+            "/sources": lambda _: Response("200 OK", "application/json", sources() + b"\n"),
         }
+        self._paths = f"GET {', '.join(self._routes)}\n"
 
     @property
     def port(self) -> int:
@@ -164,9 +174,9 @@ class StatusServer:
         method, _, target = line.partition(" ")
         route = self._routes.get(target.partition(" ")[0].partition("?")[0])
         if method not in {"GET", "HEAD"}:
-            response = _text("405 Method Not Allowed", "GET /healthz, /readyz, /metrics or /offenders\n")
+            response = _text("405 Method Not Allowed", self._paths)
         elif route is None:
-            response = _text("404 Not Found", "GET /healthz, /readyz, /metrics or /offenders\n")
+            response = _text("404 Not Found", self._paths)
         else:
             response = route(_accepts_openmetrics(rest))
         return _message(response, with_body=method != "HEAD")

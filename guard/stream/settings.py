@@ -26,6 +26,7 @@ from guard.routing import Mode
 from guard.runtime import Device
 
 __all__ = [
+    "BlameSettings",
     "GuardSettings",
     "HttpSettings",
     "JudgingSettings",
@@ -212,6 +213,26 @@ class JudgingSettings(_Section):
         return self
 
 
+class BlameSettings(_Section):
+    """Evidence against single sources: whether it is counted, where it is kept, and what follows from it."""
+
+    count: bool = Field(default=True, examples=["true"])
+    topic: _Topic | None = Field(None, examples=['"samples.evidence"'])
+    hold: bool = Field(default=False, examples=["false"])
+    level: float = Field(0.01, gt=0, le=0.5, examples=["0.01"])
+    tolerated_share: float = Field(0.005, ge=0, le=0.5, examples=["0.005"])
+    keep_seconds: _Seconds = Field(10.0, examples=["10"])
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.hold and not (self.count and self.topic):
+            _refuse(
+                "blame.hold: without count and a topic a restart would let every accused source through; write "
+                'count = true and topic = "samples.evidence"'
+            )
+        return self
+
+
 class HttpSettings(_Section):
     """Where /metrics, /healthz and /readyz are served."""
 
@@ -242,8 +263,15 @@ class GuardSettings(BaseSettings):
     topics: TopicSettings
     model: ModelSettings
     guard: JudgingSettings = JudgingSettings()
+    blame: BlameSettings = BlameSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.blame.topic in (*self.topics.input, *self.topics.outputs):
+            _refuse(f"blame.topic: {self.blame.topic!r} holds records; give the evidence a topic of its own")
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -39,6 +39,15 @@ _REVIEW_MS = 30 * _DAY_MS
 _HISTORY_MS = 30 * _DAY_MS
 """How long every decision stays at least; after that, the last one of each record."""
 
+_REMEMBERED = {
+    "cleanup.policy": "compact",
+    "max.message.bytes": str(4 << 20),
+    "min.cleanable.dirty.ratio": "0.1",
+    "segment.bytes": str(16 << 20),
+}
+"""Evidence: only the last state of each partition counts. Small segments, since what is written to is never compacted,
+and who starts reads all of it."""
+
 _FOREVER = 2**63 - 1
 _UNLIMITED = -1
 
@@ -105,7 +114,7 @@ def wanted_topics(
     replicas: int | None = None,
     retention_days: float | None = None,
 ) -> tuple[WantedTopic, ...]:
-    """The input, output and decisions topics that `settings` name. What is None follows the inputs that are `found`.
+    """The topics that `settings` name, with those of decisions and evidence. None follows the inputs that are `found`.
 
     Where there are none, they get 1 partition, 1 replica and 7 days.
     """
@@ -129,7 +138,11 @@ def wanted_topics(
     configs |= {settings.topics.clean: output}
     configs |= {settings.topics.quarantine: reviewed, settings.topics.dead_letter: reviewed}
     configs |= {settings.topics.ledger: _decisions(shared)}
-    return tuple(WantedTopic(name, count, copies, wanted) for name, wanted in configs.items())
+    wanted = [WantedTopic(name, count, copies, config) for name, config in configs.items()]
+    if settings.blame.topic is not None:
+        remembered = _REMEMBERED | {"min.insync.replicas": shared["min.insync.replicas"]}
+        wanted.append(WantedTopic(settings.blame.topic, 1, copies, remembered))
+    return tuple(wanted)
 
 
 def create_topics(admin: Any, wanted: Sequence[WantedTopic], *, dry_run: bool = False) -> tuple[TopicOutcome, ...]:
