@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training.experiments.adaptive import ADAPTIVE
+from training.experiments.blame import BLAME
 from training.experiments.cifar10 import CIFAR10
 from training.experiments.components import COMPONENTS
 from training.experiments.cost import GRAPH_SPEED, TRAIN_TIME
@@ -31,5 +32,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     TRUSTED_POISON,
     KNOWN_CLASSES,
     FALSE_QUARANTINE_RATE,
+    BLAME,
 )
 """Every experiment; adding one touches its file and this list."""
