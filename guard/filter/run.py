@@ -116,8 +116,7 @@ class _Run:
         for name, content in (
             (EVIDENCE, self._evidence()),
             (DRIFT, self._drift.state().to_bytes()),
-            (SUMMARY, summary.model_dump_json(indent=2).encode() + b"
-"),
+            (SUMMARY, summary.model_dump_json(indent=2).encode() + b"\n"),
         ):
             write_whole(self._task.out / name, content, DRAFT)
         if not summary.complete:
