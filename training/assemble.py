@@ -25,6 +25,7 @@ from training.snapshot import Snapshot
 __all__ = ["Parts", "assemble", "calibrate", "member_cards"]
 
 _MIMIC = "mimic"
+_SPREADS = "gp"
 _NO_BOUNDARY = (0.0, 0.0, -1.96)
 _BATCH = 512
 
@@ -41,7 +42,8 @@ class Parts:
 def member_cards(learned: Learned) -> tuple[MemberCard, ...]:
     """The members as the manifest names them; weights are relative, so the largest becomes 1."""
     spec, rows = learned.data.spec, len(learned.data.y)
-    weights = [member.weight(spec, rows) for member, _ in learned.members]
+    spread = any(member.name == _SPREADS and fitted.stream and fitted.stream.kept for member, fitted in learned.members)
+    weights = [member.weight(spec, rows) * (member.beside_spread if spread else 1) for member, _ in learned.members]
     return tuple(
         MemberCard(
             name=member.name,

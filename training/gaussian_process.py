@@ -9,10 +9,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["GaussianProcess", "Kernel", "choose_kernel", "leave_out"]
+__all__ = [
+    "LENGTHS",
+    "GaussianProcess",
+    "Kernel",
+    "choose_kernel",
+    "leave_out",
+    "leave_out_of",
+    "log_density",
+    "rbf",
+    "search_rows",
+    "square_distances",
+    "usual_distance",
+]
 
 _NOISE = 0.05
-_LENGTHS = tuple(0.02 * 1.5**step for step in range(12))
+LENGTHS = tuple(0.02 * 1.5**step for step in range(12))
 """ℓ in median distances: .02 to 1.7, in steps that a few rows more or less do not jump."""
 _SEARCH_ROWS = 300
 """A search costs 12 inversions: .1 s at 300 rows on one core."""
@@ -36,16 +48,26 @@ def choose_kernel(z: NDArray[np.float64], targets: NDArray[np.float64], seed: in
     `z`: (n, d); `targets`: (n, t), t outputs of one kernel. The density has the amplitude that suits it best, which
     leaves −½ Σ log(mean(r²/v) · v_i). At most `_SEARCH_ROWS` rows, drawn with `seed`, take part.
     """
-    rows = np.random.default_rng(seed).permutation(len(z))[:_SEARCH_ROWS]
+    rows = search_rows(len(z), seed)
     z, targets = z[rows], targets[rows]
-    square = _square_distances(z, z)
-    median = float(np.sqrt(np.median(square[square > 0]))) if (square > 0).any() else 1.0
-    kernels = [Kernel(share * median) for share in _LENGTHS]
-    return max(kernels, key=lambda kernel: _log_density(square, targets, kernel))
+    square = square_distances(z, z)
+    kernels = [Kernel(share * usual_distance(square)) for share in LENGTHS]
+    return max(kernels, key=lambda kernel: log_density(np.exp(-square / (2 * kernel.length**2)), targets, kernel.noise))
 
 
-def _log_density(square: NDArray[np.float64], targets: NDArray[np.float64], kernel: Kernel) -> float:
-    precision = np.linalg.inv(np.exp(-square / (2 * kernel.length**2)) + kernel.noise * np.eye(len(square)))
+def search_rows(rows: int, seed: int) -> NDArray[np.int64]:
+    """Which of so many rows take part in the search for a kernel."""
+    return np.random.default_rng(seed).permutation(rows)[:_SEARCH_ROWS]
+
+
+def usual_distance(square: NDArray[np.float64]) -> float:
+    """The median of the distances that are not 0, from their squares; 1 where all are."""
+    return float(np.sqrt(np.median(square[square > 0]))) if (square > 0).any() else 1.0
+
+
+def log_density(gram: NDArray[np.float64], targets: NDArray[np.float64], noise: float) -> float:
+    """The leave-one-out log-density of `targets` (n, t) under `gram` (n, n), up to a constant."""
+    precision = np.linalg.inv(gram + noise * np.eye(len(gram)))
     variance = 1 / np.diag(precision)
     amplitude = max(float((((precision @ targets) ** 2).mean(1) * variance).mean()), 1e-12)
     return -0.5 * float(np.log(amplitude * variance).sum())
@@ -54,12 +76,19 @@ def _log_density(square: NDArray[np.float64], targets: NDArray[np.float64], kern
 def leave_out(
     z: NDArray[np.float64], targets: NDArray[np.float64], kernel: Kernel
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean (n, t) and variance (n,) of each row by a process on all rows but itself and its twins, in closed form.
+    """Mean (n, t) and variance (n,) of each row by a process on all rows but itself and its twins, in closed form."""
+    return leave_out_of(rbf(z, z, kernel), z, targets, kernel.noise)
+
+
+def leave_out_of(
+    gram: NDArray[np.float64], z: NDArray[np.float64], targets: NDArray[np.float64], noise: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`leave_out` under any covariance `gram` (n, n) of the rows.
 
     With P = (K + λI)⁻¹ and I a group of identical rows: mean_I = y_I − P_II⁻¹ (P y)_I, covariance_I = P_II⁻¹
     (Rasmussen and Williams, eqs 5.10 to 5.12, written for groups).
     """
-    precision = np.linalg.inv(_gram(z, z, kernel) + kernel.noise * np.eye(len(z)))
+    precision = np.linalg.inv(gram + noise * np.eye(len(z)))
     weights = precision @ targets
     mean, variance = np.empty_like(targets), np.empty(len(z))
     _, group = np.unique(z, axis=0, return_inverse=True)
@@ -71,19 +100,35 @@ def leave_out(
 
 
 class GaussianProcess(nn.Module):
-    """Mean (batch, t) and variance with noise (batch,) at z (batch, d), of a process on trusted rows."""
+    """Mean (batch, t) and variance with noise (batch,) at z (batch, d): linear and quadratic in the kernel's values.
+
+    With k = k(z, bank) (batch, m): mean = k W, variance = v₀ + λ − ‖k R‖². `weights`: W (m, t); `root`: R (m, any);
+    `prior`: v₀, the variance where no row is near.
+    """
 
     bank: Tensor
     weights: Tensor
     root: Tensor
 
-    def __init__(self, z: NDArray[np.float64], targets: NDArray[np.float64], kernel: Kernel) -> None:
+    def __init__(
+        self,
+        bank: NDArray[np.float64],
+        weights: NDArray[np.float64],
+        root: NDArray[np.float64],
+        kernel: Kernel,
+        prior: float = 1.0,
+    ) -> None:
         super().__init__()
-        root = np.linalg.inv(np.linalg.cholesky(_gram(z, z, kernel) + kernel.noise * np.eye(len(z))))
-        self.register_buffer("bank", torch.tensor(z, dtype=torch.float32))
-        self.register_buffer("weights", torch.tensor(root.T @ (root @ targets), dtype=torch.float32))
-        self.register_buffer("root", torch.tensor(root.T.copy(), dtype=torch.float32))
+        for name, values in (("bank", bank), ("weights", weights), ("root", root)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32))
         self.kernel = kernel
+        self.prior = prior
+
+    @staticmethod
+    def fit(z: NDArray[np.float64], targets: NDArray[np.float64], kernel: Kernel) -> GaussianProcess:
+        """The process that has seen `targets` (n, t) at `z` (n, d)."""
+        root = np.linalg.inv(np.linalg.cholesky(rbf(z, z, kernel) + kernel.noise * np.eye(len(z))))
+        return GaussianProcess(z, root.T @ (root @ targets), root.T.copy(), kernel)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Predicts a batch."""
@@ -92,15 +137,17 @@ class GaussianProcess(nn.Module):
         square = (z * z).sum(1, keepdim=True) - 2 * z @ bank.T + (bank * bank).sum(1)
         near = torch.exp(-square.clamp_min(0) / (2 * self.kernel.length**2)).float()
         explained = ((near @ self.root) ** 2).sum(1)
-        variance = (1 + self.kernel.noise - explained).clamp_min(self.kernel.noise)
+        variance = (self.prior + self.kernel.noise - explained).clamp_min(self.kernel.noise)
         return near @ self.weights, variance
 
 
-def _square_distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+def square_distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """‖a_i − b_j‖² of rows a (n, d) and b (m, d): (n, m)."""
     square: NDArray[np.float64] = (a * a).sum(1)[:, None] - 2 * a @ b.T + (b * b).sum(1)
     return np.maximum(square, 0.0)
 
 
-def _gram(a: NDArray[np.float64], b: NDArray[np.float64], kernel: Kernel) -> NDArray[np.float64]:
-    gram: NDArray[np.float64] = np.exp(-_square_distances(a, b) / (2 * kernel.length**2))
+def rbf(a: NDArray[np.float64], b: NDArray[np.float64], kernel: Kernel) -> NDArray[np.float64]:
+    """k(a_i, b_j) of rows a (n, d) and b (m, d), without noise: (n, m)."""
+    gram: NDArray[np.float64] = np.exp(-square_distances(a, b) / (2 * kernel.length**2))
     return gram

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from guard.bundle import load_bundle, write_bundle
 from guard.calibration import MINIMUM_ROWS, Fusion
 from guard.conformal import rows_needed
-from guard.errors import BundleRefused, OutputFailed, SnapshotRefused, TrainingFailed
+from guard.errors import BundleRefused, OutputFailed, SnapshotRefused, TrainingFailed, WrongUse
 from guard.manifest import FORMAT_VERSION, Manifest
 from training.allowance import allowance
 from training.assemble import assemble, calibrate, member_cards
@@ -27,6 +27,7 @@ from training.report.page import Story, render_report
 from training.samples import draw_samples
 from training.settings import JobSettings
 from training.snapshot import Snapshot
+from training.unlabelled import COUNTS, Unlabelled
 from training.worth import Worth, challenges, measure_worth
 from training.wrong_labels import wrong_labels
 
@@ -57,31 +58,38 @@ def train_bundle(
     name: str = "guard",
     version: str = "1",
     strict: bool = False,
+    unlabelled: Unlabelled | None = None,
     progress: Progress | None = None,
 ) -> TrainedBundle:
     """Trains a bundle and writes it to the folder `out`, whole or not at all.
 
     `alpha`: the share of clean samples that may be held; `augmenter`: what makes synthetic rows for the mimic, `auto`
     the one that wins on held-out trusted rows; `name`, `version`: how verdicts name the bundle; `strict`
-    refuses an α that the snapshot is too small to guarantee. The same snapshot, settings and number of threads give
-    the same scores on the same kind of device.
+    refuses an α that the snapshot is too small to guarantee; `unlabelled`: rows of the stream, from which members learn
+    beside the snapshot where that helps on trusted labels that they have not seen. The same snapshot, stream, settings
+    and number of threads give the same scores on the same kind of device.
 
-    Raises WrongUse for settings that cannot be meant, OutputFailed when `out` exists or cannot be written,
-    SnapshotRefused when the snapshot is too small (with `strict`: for α), TrainingFailed when the exported graph does
-    not say what the networks say.
+    Raises WrongUse for settings that cannot be meant (as unlabelled rows beside numbers), OutputFailed when `out`
+    exists or cannot be written, SnapshotRefused when the snapshot is too small (with `strict`: for α), TrainingFailed
+    when the exported graph does not say what the networks say.
     """
     settings = JobSettings(alpha, preset, device, seed, augmenter, name, version, strict)
-    return _train(snapshot, Path(out), settings, progress or Silent())
+    if unlabelled is not None and snapshot.spec.task == "regression":
+        raise WrongUse("unlabelled rows teach which class they belong to, but these labels are numbers; leave them out")
+    return _train(snapshot, Path(out), settings, unlabelled, progress or Silent())
 
 
-def _train(snapshot: Snapshot, path: Path, settings: JobSettings, progress: Progress) -> TrainedBundle:
+def _train(
+    snapshot: Snapshot, path: Path, settings: JobSettings, unlabelled: Unlabelled | None, progress: Progress
+) -> TrainedBundle:
     device = resolve_device(settings.device)
     plan = plan_folds(snapshot, PRESETS[settings.preset].folds)
     _refuse_early(path, plan, settings)
     stages = Stages()
     with deterministic():
         preset, seed = PRESETS[settings.preset], settings.seed
-        learned = learn(snapshot, plan, preset, seed, device, progress, stages, settings.augmenter)
+        stream = None if unlabelled is None else unlabelled.x
+        learned = learn(snapshot, plan, preset, seed, device, progress, stages, settings.augmenter, stream)
         with stages.stage("samples"):
             samples = draw_samples(learned.data, learned.choice)
         calibration, fusion = calibrate(learned, snapshot, settings.alpha)
@@ -89,9 +97,11 @@ def _train(snapshot: Snapshot, path: Path, settings: JobSettings, progress: Prog
             worth = _worth(learned, snapshot, fusion)
         with stages.stage("export", progress):
             parts = assemble(learned, snapshot, calibration, fusion)
-        manifest = _manifest(learned, snapshot, settings, fusion, worth, stages)
+        manifest = _manifest(learned, snapshot, settings, unlabelled, fusion, worth, stages)
     with stages.stage("report", progress):
-        report = render_report(Story(manifest, settings, snapshot, learned, samples, calibration, fusion, worth))
+        report = render_report(
+            Story(manifest, settings, snapshot, learned, samples, calibration, fusion, worth, unlabelled)
+        )
     digest = write_bundle(
         path,
         model=parts.model,
@@ -132,6 +142,7 @@ def _manifest(
     learned: Learned,
     snapshot: Snapshot,
     settings: JobSettings,
+    unlabelled: Unlabelled | None,
     fusion: Fusion,
     worth: tuple[Worth, ...],
     stages: Stages,
@@ -145,7 +156,7 @@ def _manifest(
         members=member_cards(learned),
         alpha=fusion.card,
         snapshot_digest=snapshot.digest,
-        training=_training(learned, settings, stages),
+        training={**_training(learned, settings, stages), **_stream(learned, unlabelled)},
         metrics=_metrics(worth),
         libraries=_libraries(),
         files={},
@@ -166,6 +177,16 @@ def _training(learned: Learned, settings: JobSettings, stages: Stages) -> dict[s
         "seconds": dict(stages.seconds),
         "torch": dict(torch_settings(learned.data.device)),
     }
+
+
+def _stream(learned: Learned, unlabelled: Unlabelled | None) -> dict[str, JsonValue]:
+    """Where the unlabelled rows come from, what became of the others, and what they did for each member."""
+    if unlabelled is None:
+        return {}
+    told: dict[str, JsonValue] = {name: getattr(unlabelled, name) for name in ("name", "sha256", *COUNTS)}
+    gains = {member.name: fitted.stream for member, fitted in learned.members if fitted.stream is not None}
+    members: dict[str, JsonValue] = {name: {**asdict(gain), "kept": gain.kept} for name, gain in gains.items()}
+    return {"unlabelled": {**told, "rows": len(unlabelled.x), "members": members}}
 
 
 def _augmenter(learned: Learned) -> dict[str, JsonValue]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from training.members.member import FittedMember, Member, TrustedData
 from training.preprocess import LabelScale, Preprocess
 from training.presets import Preset
 from training.progress import Progress, Silent
+from training.pseudo_labels import label_stream
 from training.snapshot import Snapshot
 
 __all__ = ["AugmenterOption", "Learned", "Stages", "learn"]
@@ -79,9 +80,12 @@ def learn(
     progress: Progress,
     stages: Stages,
     augmenter: AugmenterOption = "auto",
+    unlabelled: NDArray[Any] | None = None,
 ) -> Learned:
     """Fits preprocessing on the rows that train, chooses the augmenter, then fits each member that applies.
 
+    `unlabelled`: encoded rows (m, …) of the stream, for the members that can learn from them; they shape neither the
+    preprocessing nor the augmenter.
     Where rows are cross-fitted every row trains some model, and medians and scales are those of all rows: they use no
     label, and one row moves them by 1/n.
     """
@@ -90,7 +94,7 @@ def learn(
         preprocess = Preprocess.fit(snapshot.spec, snapshot.x, rows)
         labels = _labels(snapshot, rows)
         data = TrustedData(
-            z=_encode(preprocess, snapshot).to(device),
+            z=_encode(preprocess, snapshot.x).to(device),
             y=labels(torch.from_numpy(snapshot.y)).to(device),
             classes=labels.classes if isinstance(labels, ClassLabels) else 0,
             spec=snapshot.spec,
@@ -99,9 +103,12 @@ def learn(
             seed=seed,
             device=device,
             progress=progress,
+            unlabelled=None if unlabelled is None else _encode(preprocess, unlabelled).to(device),
         )
     with stages.stage("augmenter"):
         data, choice = _with_augmenter(data, augmenter)
+    with stages.stage("pseudo-labels"):
+        data = replace(data, pseudo=label_stream(data))
     members = [member for member in MEMBERS if member.applies(snapshot.spec, len(snapshot.x))]
     fitted = []
     for member in progress.track(members, "members"):
@@ -124,7 +131,7 @@ def _labels(snapshot: Snapshot, rows: NDArray[np.int64]) -> ClassLabels | LabelS
     return LabelScale(snapshot.y[rows].astype(np.float64))
 
 
-def _encode(preprocess: Preprocess, snapshot: Snapshot) -> Tensor:
+def _encode(preprocess: Preprocess, x: NDArray[Any]) -> Tensor:
     with torch.no_grad():
-        z: Tensor = preprocess(torch.from_numpy(snapshot.x))
+        z: Tensor = preprocess(torch.from_numpy(x))
     return z

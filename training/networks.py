@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.progress import Progress
+from training.rows import Rows
 
 __all__ = [
     "BatchLoss",
@@ -87,10 +88,20 @@ def _convolutional(channels: int, size: tuple[int, ...], outputs: int) -> nn.Mod
 
 
 def train(
-    network: nn.Module, loss: BatchLoss, z: Tensor, y: Tensor, recipe: Recipe, seed: int, progress: Progress, what: str
+    network: nn.Module,
+    loss: BatchLoss,
+    z: Tensor,
+    y: Tensor,
+    recipe: Recipe,
+    seed: int,
+    progress: Progress,
+    what: str,
+    beside: Rows | None = None,
 ) -> list[float]:
     """Trains `network` in place on uniformly drawn batches of (z, y), leaves it in eval mode, returns its loss curve.
 
+    As many rows of `beside` join each batch: rows whose labels are less sure make up half of what is learned from,
+    however many of them there are.
     The batches and all that `loss` draws come from one generator seeded with `seed` on the device of `z`. The curve
     holds at most 50 means of successive losses.
     """
@@ -101,7 +112,7 @@ def train(
     network.train()
     for _ in progress.track(range(recipe.steps), what, recipe.steps):
         rows = torch.randint(len(z), (min(recipe.batch, len(z)),), generator=generator, device=z.device)
-        value = loss(z[rows], y[rows], generator)
+        value = loss(*_with(beside, z[rows], y[rows], generator), generator)
         descend(optimiser, value)
         schedule.step()
         losses.append(value.detach())
@@ -115,6 +126,13 @@ def descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.zero_grad()
     torch.autograd.backward(loss, inputs=parameters)
     optimiser.step()
+
+
+def _with(beside: Rows | None, z: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    if beside is None:
+        return z, y
+    rows = torch.randint(len(beside), (len(z),), generator=generator, device=z.device)
+    return torch.cat([z, beside.z[rows]]), torch.cat([y, beside.y[rows]])
 
 
 class ClaimedLabelLoss(nn.Module):

@@ -30,9 +30,12 @@ Cell = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Columns:
-    """What the user said of columns: the label's, the source's (None: `default_source`), those to leave out."""
+    """What the user said of columns: the label's, the source's (None: `default_source`), those to leave out.
 
-    label: str
+    Without a label's column (None) every record claims the specification's first label: for rows that are only read.
+    """
+
+    label: str | None
     source: str | None
     default_source: str
     drop: Collection[str] = ()
@@ -46,7 +49,7 @@ class RowEncoder:
             raise InputUnreadable(f"{title} is a table, but the bundle judges images. Send JSON Lines or NPZ.")
         _check_header(spec.input, header, columns, title)
         self._width = len(header)
-        self._label_at = header.index(columns.label)
+        self._label_at = None if columns.label is None else header.index(columns.label)
         self._source_at = None if columns.source is None else header.index(columns.source)
         self._default_source = columns.default_source[:IDENTIFIER_LENGTH]
         self._cells = [
@@ -63,9 +66,13 @@ class RowEncoder:
             return self.broken(f"row of {len(row)} cells under a header of {self._width}", row)
         source = self._default_source if self._source_at is None else row[self._source_at]
         features = {name: read(row[at]) for name, at, read in self._cells}
-        return self._encode(
-            {"source": source, "label": label_value(self._spec, row[self._label_at]), "features": features}
-        )
+        return self._encode({"source": source, "label": self._label(row), "features": features})
+
+    def _label(self, row: Sequence[Cell]) -> Any:
+        if self._label_at is not None:
+            return label_value(self._spec, row[self._label_at])
+        label = self._spec.label
+        return label.values[0] if isinstance(label, ClassLabel) else label.minimum
 
     def broken(self, what: str, content: Any = None) -> bytes:
         """A record that stands for a row that cannot be read: the decoder rejects it for its key, which is `what`."""
@@ -87,8 +94,8 @@ def label_value(spec: InputSpec, cell: Cell) -> Any:
 def _check_header(table: TableInput, header: Sequence[str], columns: Columns, title: str) -> None:
     if twice := [name for name, count in Counter(header).items() if count > 1]:
         raise InputUnreadable(f"{title}: columns stand twice in the header: {twice}. Rename or remove them.")
-    required = {column.name for column in table.columns if not column.gaps} | {columns.label}
-    required |= set() if columns.source is None else {columns.source}
+    required = {column.name for column in table.columns if not column.gaps}
+    required |= {name for name in (columns.label, columns.source) if name is not None}
     if missing := sorted(required - set(header)):
         raise InputUnreadable(
             f"{title} has no column {missing[0]!r}; it has {_some(header)}. Correct header or options."

@@ -25,7 +25,7 @@ def reference(z: np.ndarray, y: np.ndarray, query: np.ndarray) -> tuple[np.ndarr
 
 def test_predicts_as_scikit_learn() -> None:
     (z, y), query = rows(0), np.random.default_rng(1).normal(size=(30, 2)) * 2
-    mean, variance = GaussianProcess(z, y, KERNEL)(torch.tensor(query, dtype=torch.float32))
+    mean, variance = GaussianProcess.fit(z, y, KERNEL)(torch.tensor(query, dtype=torch.float32))
     expected_mean, expected_variance = reference(z, y, query)
     np.testing.assert_allclose(mean[:, 0], expected_mean, atol=1e-4)
     np.testing.assert_allclose(variance, expected_variance, rtol=1e-3)

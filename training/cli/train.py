@@ -15,13 +15,20 @@ from guard.conformal import Band
 from guard.spec import Task
 from guard.terminal import printable
 from training.allowance import allowance
-from training.cli.data import open_data
+from training.cli.data import open_data, open_unlabelled
 from training.presets import PresetName
 
 if TYPE_CHECKING:
     from training.job import TrainedBundle
 
 __all__ = ["train"]
+
+_LEFT_OUT = {
+    "malformed": "malformed",
+    "unknown": "of unknown labels",
+    "trusted": "equal to trusted rows",
+    "repeated": "repeated",
+}
 
 
 def train(
@@ -43,6 +50,13 @@ def train(
     name: Annotated[str, typer.Option(help="The bundle's name in verdicts.")] = "guard",
     version: Annotated[str, typer.Option(help="The bundle's version in verdicts.")] = "1",
     strict: Annotated[bool, typer.Option("--strict", help="Refuse an α that must be extrapolated.")] = False,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Rows of the stream, poisoned or not: learn from where they lie, not from their labels.",
+        ),
+    ] = None,
     label: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The label's column, where SNAPSHOT is a CSV or Parquet file.")
     ] = None,
@@ -57,6 +71,7 @@ def train(
     from training.progress import terminal_progress
 
     snapshot = open_data(source, label, task, seed)
+    stream = None if unlabelled is None else open_unlabelled(unlabelled, snapshot)
     with terminal_progress() as progress:
         trained = train_bundle(
             snapshot,
@@ -69,6 +84,7 @@ def train(
             name=name,
             version=version,
             strict=strict,
+            unlabelled=stream,
             progress=progress,
         )
     if as_json:
@@ -93,12 +109,31 @@ def _print(trained: TrainedBundle) -> None:
     console = Console(markup=False, highlight=False, emoji=False)
     console.print(_worth_table(trained))
     console.print("A self-test on trusted rows, spoilt at random: no claim about attacks.", style="dim")
+    for line in _stream_lines(trained):
+        console.print(line, soft_wrap=True)
     if trained.manifest.alpha.extrapolated:
         console.print("α IS EXTRAPOLATED.", style="bold")
     console.print(f"{_sentence(trained)}.", soft_wrap=True)
     path = printable(str(trained.path))
     console.print(f"{path}  sha256 {trained.digest}\nReport: {path}/report.html", soft_wrap=True)
     console.print(f"Next: depois filter samples.jsonl --bundle {path} --out filtered", soft_wrap=True)
+
+
+def _stream_lines(trained: TrainedBundle) -> list[str]:
+    """What the unlabelled rows did for each member that can learn from them; none without such rows."""
+    told: Any = trained.manifest.training.get("unlabelled")
+    if told is None:
+        return []
+    left_out = [f"{told[name]:,} {why}" for name, why in _LEFT_OUT.items() if told[name]]
+    lines = [f"Unlabelled: {told['rows']:,} of {told['records']:,} records can be learned from{_because(left_out)}."]
+    for name, gain in told["members"].items():
+        done = f"learned beside {gain['rows']:,} of them" if gain["kept"] else "does without them: they do not help"
+        lines.append(f"  {name} {done} ({gain['measure']} {gain['without']:.3f} → {gain['beside']:.3f})")
+    return lines
+
+
+def _because(left_out: list[str]) -> str:
+    return f"; {', '.join(left_out)}" if left_out else ""
 
 
 def _worth_table(trained: TrainedBundle) -> Table:

@@ -22,6 +22,7 @@ from training.presets import PRESETS, PresetName
 from training.progress import Progress
 from training.rows import Rows
 from training.snapshot import snapshot_from_arrays
+from training.unlabelled import new_rows
 
 __all__ = ["ALPHA", "Trial", "train_trial"]
 
@@ -78,11 +79,16 @@ def train_trial(
     seed: int,
     progress: Progress,
     device: torch.device | None = None,
+    stream: Inputs | None = None,
 ) -> Trial:
-    """Learns from the trusted rows x, y as `train_bundle` does; without a `device` on the CPU."""
+    """Learns from the trusted rows x, y as `train_bundle` does; without a `device` on the CPU.
+
+    `stream`: encoded rows (m, …) beside them, poison and all, whose labels are not known.
+    """
     snapshot = snapshot_from_arrays(x, y, spec, seed=seed)
-    budget = PRESETS[preset]
+    budget, device = PRESETS[preset], device or torch.device("cpu")
     with deterministic():
         plan = plan_folds(snapshot, budget.folds)
-        learned = learn(snapshot, plan, budget, seed, device or torch.device("cpu"), progress, Stages())
+        unlabelled = None if stream is None else new_rows(stream, snapshot)
+        learned = learn(snapshot, plan, budget, seed, device, progress, Stages(), unlabelled=unlabelled)
     return Trial(learned, calibrate(learned, snapshot, ALPHA)[1])

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from guard.spec import InputSpec
 from training.jitter import jitter
 from training.members.member import FittedMember, Member, TrustedData
-from training.members.out_of_fold import cross_fit
+from training.members.out_of_fold import cross_fit_beside
 from training.networks import ClaimedLabelLoss, body, recipe_for, seeded, train
+from training.rows import Rows
 
 __all__ = ["ADVERSARIAL", "RadiusCurriculum", "worst_case_noise"]
 
@@ -69,14 +70,14 @@ def _fit(data: TrustedData) -> FittedMember:
     Differs from the paper: the radius follows a curriculum instead of being fixed, and few steps are made.
     """
 
-    def learn(z: Tensor, y: Tensor, seed: int, name: str) -> tuple[nn.Module, list[float]]:
+    def learn(z: Tensor, y: Tensor, beside: Rows | None, seed: int, name: str) -> tuple[nn.Module, list[float]]:
         network = seeded(lambda: body(z.shape[1:], data.classes), seed).to(data.device)
         recipe = recipe_for(z, data.preset.adversarial, data.preset.batch)
         loss = RadiusCurriculum(network, data.classes, recipe.steps)
         what = f"adversarial, {name}"
-        return ClaimedLabelLoss(network), train(network, loss, z, y, recipe, seed, data.progress, what)
+        return ClaimedLabelLoss(network), train(network, loss, z, y, recipe, seed, data.progress, what, beside)
 
-    return cross_fit(data, learn).member()
+    return cross_fit_beside(data, learn).member()
 
 
 ADVERSARIAL = Member(

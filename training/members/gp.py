@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,14 +11,26 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from guard.spec import InputSpec
-from training.gaussian_process import GaussianProcess, Kernel, choose_kernel, leave_out
-from training.members.member import FittedMember, Member, TrustedData
-from training.members.out_of_fold import cross_fit
+from training.gaussian_process import (
+    GaussianProcess,
+    Kernel,
+    choose_kernel,
+    leave_out_of,
+    log_density,
+    rbf,
+    search_rows,
+)
+from training.graph_kernel import GraphKernel, thin
+from training.members.member import FittedMember, Member, StreamGain, TrustedData
+from training.networks import score_rows
 
 __all__ = ["GP"]
 
 _MOST_ROWS = 1000
-"""From here on n³ of the solution and n² of the graph (4 MB at 1000 rows) stop being small, and networks learn well."""
+"""From here on n³ of the solution and n² of the graph (4 MB at 1000 rows) stop being small, and networks learn well.
+Trusted and unlabelled rows together are no more than these, either."""
+
+Floats = NDArray[np.float64]
 
 
 def _applies(spec: InputSpec, rows: int) -> bool:
@@ -42,37 +55,87 @@ def _margin(mean: Tensor, variance: Tensor, y: Tensor) -> Tensor:
     return (torch.where(claimed, -torch.inf, mean).amax(1) - own) / variance.sqrt()
 
 
+class _Prior(Protocol):
+    """A family of kernels: one is chosen by labels, and a process learns under it."""
+
+    def choose(self, z: Floats, targets: Floats, seed: int) -> Kernel: ...
+
+    def gram(self, kernel: Kernel, z: Floats) -> Floats: ...
+
+    def process(self, kernel: Kernel, z: Floats, targets: Floats) -> GaussianProcess: ...
+
+
+class _Plain:
+    """The RBF kernels as they are."""
+
+    def choose(self, z: Floats, targets: Floats, seed: int) -> Kernel:
+        return choose_kernel(z, targets, seed)
+
+    def gram(self, kernel: Kernel, z: Floats) -> Floats:
+        return rbf(z, z, kernel)
+
+    def process(self, kernel: Kernel, z: Floats, targets: Floats) -> GaussianProcess:
+        return GaussianProcess.fit(z, targets, kernel)
+
+
 def _fit(data: TrustedData) -> FittedMember:
     """Gaussian process regression on one-hot classes (Rasmussen and Williams 2006, §6.5), one kernel for all of them.
 
     Not for regression: on development data it caught less than `residual`, whose weakness it shares.
     The process that scores calibration row i knows every row but i and its twins (closed form, so that calibration
     and serving differ by one row, not by a fold), under a kernel chosen on the training rows of i's fold alone.
+
+    Unlabelled rows bend the kernel (`training.graph_kernel`) if trusted labels are then likelier, each left out. They
+    take part by where they lie. A calibration row is scored under a kernel whose graph knows no row of its fold: as
+    clean rows are that come later, and lie no nearer to a row of the graph than chance will have it.
     """
-
-    def learn(z: Tensor, y: Tensor, seed: int, name: str) -> tuple[nn.Module, list[float]]:  # noqa: ARG001 – the interface
-        return _learn(z.double().cpu().numpy(), _targets(y, data.classes), data.seed).to(data.device).eval(), []
-
-    fitted = cross_fit(data, learn)
-    if data.plan.held_out:
-        return fitted.member()
-    serving, _ = learn(data.z, data.y, data.seed, "all rows")
-    left_out = _leave_one_out(data, [cast("_Margin", scorer).process.kernel for scorer in fitted.scorers])
-    return FittedMember(serving, left_out[data.plan.calibration], fold_scorers=fitted.scorers)
-
-
-def _learn(z: NDArray[np.float64], targets: NDArray[np.float64], seed: int) -> _Margin:
-    return _Margin(GaussianProcess(z, targets, choose_kernel(z, targets, seed)))
-
-
-def _leave_one_out(data: TrustedData, kernels: list[Kernel]) -> NDArray[np.float64]:
-    """The score of every row by all others, under the kernel of the fold that it calibrates: float64 (n,)."""
     z, targets = data.z.double().cpu().numpy(), _targets(data.y, data.classes)
-    scores = np.full(len(z), np.nan)
-    for fold, kernel in zip(data.plan.folds, kernels, strict=True):
-        mean, variance = (torch.from_numpy(part)[fold.calibrate] for part in leave_out(z, targets, kernel))
-        scores[fold.calibrate] = _margin(mean, variance, data.y.cpu()[fold.calibrate]).numpy()
-    return scores
+    bend, gain = _choose_prior(z, targets, data)
+    folds = [(fold, bend(fold.train)) for fold in data.plan.folds]
+    kernels = [prior.choose(z[fold.train], targets[fold.train], data.seed) for fold, prior in folds]
+    scorers = tuple(
+        _Margin(prior.process(kernel, z[fold.train], targets[fold.train])).to(data.device).eval()
+        for (fold, prior), kernel in zip(folds, kernels, strict=True)
+    )
+    if data.plan.held_out:
+        held = data.plan.calibration
+        return FittedMember(scorers[0], score_rows(scorers[0], data.z[held], data.y[held]), stream=gain)
+    scores, serving = np.full(len(z), np.nan), bend(np.arange(len(z)))
+    for (fold, prior), kernel in zip(folds, kernels, strict=True):
+        mean, variance = leave_out_of(prior.gram(kernel, z), z, targets, kernel.noise)
+        margin = _margin(torch.from_numpy(mean), torch.from_numpy(variance), data.y.cpu())
+        scores[fold.calibrate] = margin[fold.calibrate].numpy()
+    served = _Margin(serving.process(serving.choose(z, targets, data.seed), z, targets)).to(data.device).eval()
+    return FittedMember(served, scores[data.plan.calibration], fold_scorers=scorers, stream=gain)
+
+
+_Bend = Callable[[NDArray[np.int64]], _Prior]
+"""Rows whose place may be known → the family of kernels that knows them."""
+
+
+def _choose_prior(z: Floats, targets: Floats, data: TrustedData) -> tuple[_Bend, StreamGain | None]:
+    """One kind for all folds, whose scores would not compare otherwise: the calibration owes them one choice of two."""
+    if data.unlabelled is None:
+        return (lambda _: _Plain()), None
+    unlabelled = thin(data.unlabelled.double().cpu().numpy(), z, _MOST_ROWS - len(z), data.seed)
+
+    def bend(rows: NDArray[np.int64]) -> _Prior:
+        return GraphKernel(np.concatenate([np.unique(z[rows], axis=0), unlabelled]))
+
+    every = np.arange(len(z))
+    gain = StreamGain(
+        rows=len(unlabelled),
+        measure="−log density of a label left out",
+        without=_loss(_Plain(), z, targets, data.seed),
+        beside=_loss(bend(every), z, targets, data.seed),
+    )
+    return (bend if gain.kept else lambda _: _Plain()), gain
+
+
+def _loss(prior: _Prior, z: Floats, targets: Floats, seed: int) -> float:
+    """−log density per label when each is left out, under the kernel that suits all rows best, up to a constant."""
+    rows, kernel = search_rows(len(z), seed), prior.choose(z, targets, seed)
+    return -log_density(prior.gram(kernel, z[rows]), targets[rows], kernel.noise) / len(rows)
 
 
 def _targets(y: Tensor, classes: int) -> NDArray[np.float64]:

@@ -136,4 +136,7 @@ KNN = Member(
     blind_to="samples that lie nearest to their claimed class, and regions without trusted samples",
     applies=_applies,
     fit=_fit,
+    beside_spread=0.2,
 )
+"""Where labels are spread `gp` sees the same and more: on development data a full share of knn's cost .05 of the recall
+of confident flips (Fourclass, 36 trusted rows), a fifth of it nothing."""

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from guard.spec import InputSpec
 from training.jitter import jitter
 from training.members.member import FittedMember, Member, TrustedData
-from training.members.out_of_fold import cross_fit
+from training.members.out_of_fold import cross_fit_beside
 from training.networks import BatchLoss, body, recipe_for, seeded, train
+from training.rows import Rows
 
 __all__ = ["LGM", "GaussianMixtureHead", "MixtureScore", "large_margin_loss"]
 
@@ -75,15 +76,16 @@ def _fit(data: TrustedData) -> FittedMember:
     flips it caught .98 instead of .94 at α = 1 %, and the tail of its clean scores is light.
     """
 
-    def learn(z: Tensor, y: Tensor, seed: int, name: str) -> tuple[nn.Module, list[float]]:
+    def learn(z: Tensor, y: Tensor, beside: Rows | None, seed: int, name: str) -> tuple[nn.Module, list[float]]:
         def build() -> nn.Module:
             return nn.Sequential(body(z.shape[1:], _FEATURES), GaussianMixtureHead(_FEATURES, data.classes))
 
         network = seeded(build, seed).to(data.device)
         recipe = recipe_for(z, data.preset.network, data.preset.batch)
-        return MixtureScore(network), train(network, _loss(network), z, y, recipe, seed, data.progress, f"lgm, {name}")
+        curve = train(network, _loss(network), z, y, recipe, seed, data.progress, f"lgm, {name}", beside)
+        return MixtureScore(network), curve
 
-    return cross_fit(data, learn).member()
+    return cross_fit_beside(data, learn).member()
 
 
 def _loss(network: nn.Module) -> BatchLoss:

@@ -10,10 +10,11 @@ from guard.spec import InputSpec
 from training.jitter import jitter
 from training.members.gp import GP
 from training.members.member import FittedMember, Member, TrustedData
-from training.members.out_of_fold import cross_fit
+from training.members.out_of_fold import cross_fit_beside
 from training.networks import BatchLoss, ClaimedLabelLoss, MeanSuggestion, body, recipe_for, seeded, train
+from training.rows import Rows
 
-__all__ = ["NLL"]
+__all__ = ["NLL", "label_loss"]
 
 _SMOOTHING = 0.1
 """Label smoothing bounds the log-odds, hence the score of an honest image that is misread. Without it a few such scores
@@ -41,17 +42,22 @@ def _fit(data: TrustedData) -> FittedMember:
     `suggest` returns the mean log-probability of every class.
     """
 
-    def learn(z: Tensor, y: Tensor, seed: int, name: str) -> tuple[nn.Module, list[float]]:
+    def learn(z: Tensor, y: Tensor, beside: Rows | None, seed: int, name: str) -> tuple[nn.Module, list[float]]:
         network = seeded(lambda: body(z.shape[1:], data.classes), seed).to(data.device)
-        loss = _smoothed(network) if z.ndim == 4 else _mixup(network)
         recipe = recipe_for(z, data.preset.network, data.preset.batch)
-        return ClaimedLabelLoss(network), train(network, loss, z, y, recipe, seed, data.progress, f"nll, {name}")
+        curve = train(network, label_loss(network, z), z, y, recipe, seed, data.progress, f"nll, {name}", beside)
+        return ClaimedLabelLoss(network), curve
 
-    fitted = cross_fit(data, learn)
+    fitted = cross_fit_beside(data, learn)
     suggest = MeanSuggestion(
         nn.Sequential(scorer.get_submodule("classifier"), nn.LogSoftmax(-1)) for scorer in fitted.scorers
     )
     return fitted.member(suggest.eval())
+
+
+def label_loss(network: nn.Module, z: Tensor) -> BatchLoss:
+    """How a classifier of rows like `z` learns: jittered images and smoothed labels, or mixed-up rows of a table."""
+    return _smoothed(network) if z.ndim == 4 else _mixup(network)
 
 
 def _smoothed(network: nn.Module) -> BatchLoss:

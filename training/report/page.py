@@ -24,6 +24,7 @@ from training.report.threshold import holding_score
 from training.samples import Samples
 from training.settings import JobSettings
 from training.snapshot import Snapshot
+from training.unlabelled import Unlabelled
 from training.worth import FUSED, Worth
 
 __all__ = ["MemberStory", "Story", "render_report"]
@@ -44,6 +45,7 @@ class Story:
     calibration: Calibration
     fusion: Fusion
     worth: tuple[Worth, ...]
+    unlabelled: Unlabelled | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ def _context(story: Story) -> dict[str, Any]:
         "choice": story.learned.choice,
         "losses": _losses(story),
         "samples": story.samples and tell_samples(story.samples, story.learned.preprocess),
-        "command": _command(story.settings),
+        "unlabelled": story.unlabelled,
+        "gains": [(member.name, found.stream) for member, found in story.learned.members if found.stream is not None],
+        "command": _command(story.settings, story.unlabelled),
     }
 
 
@@ -142,7 +146,8 @@ def _bands(story: Story) -> Markup:
     return band_figure(_ALPHAS, edges, story.fusion.alpha, 1 / (story.fusion.rows + 1))
 
 
-def _command(settings: JobSettings) -> str:
+def _command(settings: JobSettings, unlabelled: Unlabelled | None) -> str:
     options = {name: value for name, value in asdict(settings).items() if name != "strict"}
     chosen = [f"--{name} {value:g}" if name == "alpha" else f"--{name} {value}" for name, value in options.items()]
-    return " ".join(["depois train SNAPSHOT --out BUNDLE", *chosen, *(["--strict"] if settings.strict else [])])
+    flags = [*(["--unlabelled FILE"] if unlabelled else []), *(["--strict"] if settings.strict else [])]
+    return " ".join(["depois train SNAPSHOT --out BUNDLE", *chosen, *flags])
