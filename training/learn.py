@@ -103,7 +103,9 @@ def learn(
             seed=seed,
             device=device,
             progress=progress,
-            unlabelled=None if unlabelled is None else _encode(preprocess, unlabelled).to(device),
+            unlabelled=None
+            if unlabelled is None or not len(unlabelled)
+            else _encode(preprocess, unlabelled).to(device),
         )
     with stages.stage("augmenter"):
         data, choice = _with_augmenter(data, augmenter)

@@ -90,22 +90,22 @@ def _fit(data: TrustedData) -> FittedMember:
     clean rows are that come later, and lie no nearer to a row of the graph than chance will have it.
     """
     z, targets = data.z.double().cpu().numpy(), _targets(data.y, data.classes)
-    bend, gain = _choose_prior(z, targets, data)
-    folds = [(fold, bend(fold.train)) for fold in data.plan.folds]
-    kernels = [prior.choose(z[fold.train], targets[fold.train], data.seed) for fold, prior in folds]
+    whole, bend, gain = _choose_prior(z, targets, data)
+    kernels = [whole.choose(z[fold.train], targets[fold.train], data.seed) for fold in data.plan.folds]
+    folds = [(fold, kernel, bend(fold.train)) for fold, kernel in zip(data.plan.folds, kernels, strict=True)]
     scorers = tuple(
         _Margin(prior.process(kernel, z[fold.train], targets[fold.train])).to(data.device).eval()
-        for (fold, prior), kernel in zip(folds, kernels, strict=True)
+        for fold, kernel, prior in folds
     )
     if data.plan.held_out:
         held = data.plan.calibration
         return FittedMember(scorers[0], score_rows(scorers[0], data.z[held], data.y[held]), stream=gain)
-    scores, serving = np.full(len(z), np.nan), bend(np.arange(len(z)))
-    for (fold, prior), kernel in zip(folds, kernels, strict=True):
+    scores = np.full(len(z), np.nan)
+    for fold, kernel, prior in folds:
         mean, variance = leave_out_of(prior.gram(kernel, z), z, targets, kernel.noise)
         margin = _margin(torch.from_numpy(mean), torch.from_numpy(variance), data.y.cpu())
         scores[fold.calibrate] = margin[fold.calibrate].numpy()
-    served = _Margin(serving.process(serving.choose(z, targets, data.seed), z, targets)).to(data.device).eval()
+    served = _Margin(whole.process(whole.choose(z, targets, data.seed), z, targets)).to(data.device).eval()
     return FittedMember(served, scores[data.plan.calibration], fold_scorers=scorers, stream=gain)
 
 
@@ -113,23 +113,27 @@ _Bend = Callable[[NDArray[np.int64]], _Prior]
 """Rows whose place may be known → the family of kernels that knows them."""
 
 
-def _choose_prior(z: Floats, targets: Floats, data: TrustedData) -> tuple[_Bend, StreamGain | None]:
-    """One kind for all folds, whose scores would not compare otherwise: the calibration owes them one choice of two."""
+def _choose_prior(z: Floats, targets: Floats, data: TrustedData) -> tuple[_Prior, _Bend, StreamGain | None]:
+    """The family for all rows, and how to make that of some: bent or plain, whichever finds the labels likelier.
+
+    One kind for all folds, whose scores would not compare otherwise: the calibration owes them one choice of two.
+    """
+    plain = _Plain()
     if data.unlabelled is None:
-        return (lambda _: _Plain()), None
+        return plain, lambda _: plain, None
     unlabelled = thin(data.unlabelled.double().cpu().numpy(), z, _MOST_ROWS - len(z), data.seed)
 
     def bend(rows: NDArray[np.int64]) -> _Prior:
         return GraphKernel(np.concatenate([np.unique(z[rows], axis=0), unlabelled]))
 
-    every = np.arange(len(z))
+    bent = bend(np.arange(len(z)))
     gain = StreamGain(
         rows=len(unlabelled),
         measure="−log density of a label left out",
-        without=_loss(_Plain(), z, targets, data.seed),
-        beside=_loss(bend(every), z, targets, data.seed),
+        without=_loss(plain, z, targets, data.seed),
+        beside=_loss(bent, z, targets, data.seed),
     )
-    return (bend if gain.kept else lambda _: _Plain()), gain
+    return (bent, bend, gain) if gain.kept else (plain, lambda _: plain, gain)
 
 
 def _loss(prior: _Prior, z: Floats, targets: Floats, seed: int) -> float:
