@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pydantic import JsonValue
-from scipy.stats import beta
+
+from guard.clopper_pearson import lower_bound, upper_bound
 
 __all__ = ["Rate"]
 
@@ -28,9 +29,7 @@ class Rate:
     def interval(self) -> tuple[float, float]:
         """Lower and upper bound."""
         tail = (1 - _CONFIDENCE) / 2
-        low = beta.ppf(tail, self.count, self.total - self.count + 1) if self.count else 0.0
-        high = beta.ppf(1 - tail, self.count + 1, self.total - self.count) if self.count < self.total else 1.0
-        return float(low), float(high)
+        return lower_bound(self.count, self.total, tail), upper_bound(self.count, self.total, tail)
 
     @property
     def spelled(self) -> str:

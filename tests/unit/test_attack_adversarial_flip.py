@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 
+from tests.unit.attack_grounds import MOONS, OnMoons
 from tests.unit.attack_tester import AttackTester
-from tests.unit.test_attack_confident_flip import SPEC, moons
 from training.attacks import AttackerRows, Poison
 from training.attacks.adversarial_flip import ADVERSARIAL_FLIP, REPETITIONS, random_margins, retrained_error
 from training.attacks.attack import Inputs, Labels
@@ -16,19 +15,9 @@ from training.attacks.victims import choose_svm
 from training.datasets import load_digits_images
 
 
-class TestAdversarialFlip(AttackTester):
+class TestAdversarialFlip(OnMoons, AttackTester):
     attack = ADVERSARIAL_FLIP
     count = 75
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls) -> AttackerRows:
-        return AttackerRows(*moons(300, 1), SPEC)
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def test(cls) -> tuple[Inputs, Labels]:
-        return moons(1000, 2)
 
     def test_only_the_label_changes_and_always(self, rows: AttackerRows, made: Poison) -> None:
         assert np.array_equal(made.x, rows.x[made.base_index])
@@ -41,7 +30,7 @@ class TestAdversarialFlip(AttackTester):
     def test_the_most_harmful_try_is_kept(self, rows: AttackerRows, made: Poison) -> None:
         """The same draws in the same order; v and each retrained machine written out anew."""
         rng = np.random.default_rng(0)
-        flat, y = scaled(rows.x, SPEC), rows.y
+        flat, y = scaled(rows.x, MOONS), rows.y
         svm = choose_svm(flat, y, int(rng.integers(2**31)))
         told = measure_confidence(svm, flat, y)
         errors = []

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
+from tests.unit.attack_grounds import MOONS, OnMoons
 from tests.unit.attack_tester import AttackTester
-from tests.unit.test_attack_confident_flip import SPEC, moons
 from training.attacks import AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
 from training.attacks.boundary_flip import BOUNDARY_FLIP
@@ -13,19 +12,9 @@ from training.attacks.victims import choose_svm
 from training.datasets import load_digits_images
 
 
-class TestBoundaryFlip(AttackTester):
+class TestBoundaryFlip(OnMoons, AttackTester):
     attack = BOUNDARY_FLIP
     count = 75
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls) -> AttackerRows:
-        return AttackerRows(*moons(300, 1), SPEC)
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def test(cls) -> tuple[Inputs, Labels]:
-        return moons(1000, 2)
 
     def test_only_the_label_changes_and_always(self, rows: AttackerRows, made: Poison) -> None:
         assert np.array_equal(made.x, rows.x[made.base_index])
@@ -33,7 +22,7 @@ class TestBoundaryFlip(AttackTester):
 
     def test_every_other_row_lies_further_from_the_boundary(self, rows: AttackerRows, made: Poison) -> None:
         """Against scikit-learn's own two-class machine, up to the solver's tolerance."""
-        flat = scaled(rows.x, SPEC)
+        flat = scaled(rows.x, MOONS)
         svm = choose_svm(flat, rows.y, int(np.random.default_rng(0).integers(2**31)))
         distance = np.abs(svm.fit(flat, rows.y).decision_function(flat))
         others = np.setdiff1d(np.arange(300), made.base_index)

@@ -1,27 +1,19 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
+from tests.unit.attack_grounds import OnDigits
 from tests.unit.attack_tester import TransferTester
 from training.attacks import AttackerRows, Poison
 from training.attacks.bullseye_polytope import BULLSEYE_POLYTOPE, SUBSTITUTES, bullseye_loss
 from training.attacks.targeting import EPSILON, choose_aims, substitutes
 from training.attacks.victims import pixels
-from training.datasets import load_digits_images
-
-DIGITS = load_digits_images()
 
 
-class TestBullseyePolytope(TransferTester):
+class TestBullseyePolytope(OnDigits, TransferTester):
     attack = BULLSEYE_POLYTOPE
     count = 97
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls) -> AttackerRows:
-        return AttackerRows(DIGITS.x[:800], DIGITS.y[:800], DIGITS.spec)
 
     def test_no_pixel_moves_further_than_epsilon(self, rows: AttackerRows, made: Poison) -> None:
         assert np.abs(made.x.astype(int) - rows.x[made.base_index]).max() == 255 * EPSILON

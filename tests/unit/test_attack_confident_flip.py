@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-from sklearn.datasets import make_moons
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 
-from guard.spec import ClassLabel, InputSpec, NumberColumn, TableInput
+from tests.unit.attack_grounds import OnMoons, moons
 from tests.unit.attack_tester import AttackTester
 from training.attacks import AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
@@ -14,30 +12,9 @@ from training.attacks.confident_flip import CONFIDENT_FLIP, Confidence, flip_ord
 from training.datasets import load_digits_images
 
 
-def moons(n: int, seed: int) -> tuple[Inputs, Labels]:
-    x, y = make_moons(n, noise=0.15, random_state=seed)
-    return x.clip(-2, 3), y.astype(np.int64)
-
-
-SPEC = InputSpec(
-    input=TableInput(columns=tuple(NumberColumn(name=name, minimum=-2, maximum=3) for name in ("a", "b"))),
-    label=ClassLabel(values=("lower", "upper")),
-)
-
-
-class TestConfidentFlip(AttackTester):
+class TestConfidentFlip(OnMoons, AttackTester):
     attack = CONFIDENT_FLIP
     count = 75
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls) -> AttackerRows:
-        return AttackerRows(*moons(300, 1), SPEC)
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def test(cls) -> tuple[Inputs, Labels]:
-        return moons(1000, 2)
 
     def test_only_the_label_changes_and_always(self, rows: AttackerRows, made: Poison) -> None:
         assert np.array_equal(made.x, rows.x[made.base_index])

@@ -5,29 +5,18 @@ import pytest
 import torch
 from torch import nn
 
+from tests.unit.attack_grounds import DIGITS, OnDigits
 from tests.unit.attack_tester import AttackTester
 from training.attacks import AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
 from training.attacks.direct_gradient import DIRECT_GRADIENT, draw_normal, loss_after_step
 from training.attacks.victims import ONLINE_RATE, fit_online, own_network, pixels, train_network
-from training.datasets import load_digits_images
-
-DIGITS = load_digits_images()
 
 
-class TestDirectGradient(AttackTester):
+class TestDirectGradient(OnDigits, AttackTester):
     attack = DIRECT_GRADIENT
+    attackers = 300
     count = 120
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls) -> AttackerRows:
-        return AttackerRows(DIGITS.x[:300], DIGITS.y[:300], DIGITS.spec)
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def test(cls) -> tuple[Inputs, Labels]:
-        return DIGITS.x[800:], DIGITS.y[800:]
 
     def test_every_image_gets_the_next_class_and_nine_gets_zero(self, rows: AttackerRows, made: Poison) -> None:
         assert np.array_equal(made.y_true, rows.y[made.base_index])

@@ -1,33 +1,21 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
+from tests.unit.attack_grounds import DIGITS, OnDigits
 from tests.unit.attack_tester import AttackTester
 from tests.unit.test_attack_direct_gradient import step_losses
 from training.attacks import AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
 from training.attacks.generative import GENERATIVE, train_autoencoder
 from training.attacks.victims import pixels
-from training.datasets import load_digits_images
-
-DIGITS = load_digits_images()
 
 
-class TestGenerative(AttackTester):
+class TestGenerative(OnDigits, AttackTester):
     attack = GENERATIVE
+    attackers = 300
     count = 120
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls) -> AttackerRows:
-        return AttackerRows(DIGITS.x[:300], DIGITS.y[:300], DIGITS.spec)
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def test(cls) -> tuple[Inputs, Labels]:
-        return DIGITS.x[800:], DIGITS.y[800:]
 
     def test_every_image_gets_the_next_class_and_nine_gets_zero(self, rows: AttackerRows, made: Poison) -> None:
         assert np.array_equal(made.y_true, rows.y[made.base_index])

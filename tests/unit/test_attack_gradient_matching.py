@@ -6,6 +6,7 @@ import torch
 from scipy.special import log_softmax
 from torch import Tensor, nn
 
+from tests.unit.attack_grounds import OnDigits
 from tests.unit.attack_tester import TargetedTester
 from training.attacks import AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
@@ -17,20 +18,12 @@ from training.attacks.gradient_matching import (
 )
 from training.attacks.targeting import EPSILON, choose_aims, network_without
 from training.attacks.victims import logits_of, pixels, train_network
-from training.datasets import load_digits_images
-
-DIGITS = load_digits_images()
 
 
-class TestGradientMatching(TargetedTester):
+class TestGradientMatching(OnDigits, TargetedTester):
     attack = GRADIENT_MATCHING
     count = 45
     """Five targets of eight images each, and one of five: 1 % of 800 rows are eight."""
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls) -> AttackerRows:
-        return AttackerRows(DIGITS.x[:800], DIGITS.y[:800], DIGITS.spec)
 
     def test_no_pixel_moves_further_than_epsilon(self, rows: AttackerRows, made: Poison) -> None:
         assert np.abs(made.x.astype(int) - rows.x[made.base_index]).max() == 255 * EPSILON

@@ -1,33 +1,20 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 
+from tests.unit.attack_grounds import DIGITS, OnDigits
 from tests.unit.attack_tester import AttackTester
 from training.attacks import AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
 from training.attacks.gradient_sign import EPSILON, GRADIENT_SIGN, input_gradient
 from training.attacks.victims import pixels, train_network
-from training.datasets import load_digits_images
-
-DIGITS = load_digits_images()
 
 
-class TestGradientSign(AttackTester):
+class TestGradientSign(OnDigits, AttackTester):
     attack = GRADIENT_SIGN
     count = 400
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls) -> AttackerRows:
-        return AttackerRows(DIGITS.x[:800], DIGITS.y[:800], DIGITS.spec)
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def test(cls) -> tuple[Inputs, Labels]:
-        return DIGITS.x[800:], DIGITS.y[800:]
 
     def test_no_pixel_moves_further_than_epsilon_and_labels_stay(self, rows: AttackerRows, made: Poison) -> None:
         moved = np.abs(made.x.astype(int) - rows.x[made.base_index])

@@ -10,8 +10,8 @@ from scipy.stats import chisquare
 from sklearn.linear_model import Lasso, Ridge
 
 from guard.spec import InputSpec, NumberColumn, NumberLabel, TableInput
+from tests.unit.attack_grounds import OnHouses, houses
 from tests.unit.attack_tester import AttackTester
-from tests.unit.test_attack_statistical import SPEC, houses
 from training.attacks import Attack, AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
 from training.attacks.harm import measure_harm
@@ -31,18 +31,8 @@ from training.attacks.statistical import STATISTICAL
 from training.attacks.victims import LASSO_ALPHA, RIDGE_ALPHA
 
 
-class OptimalTester(AttackTester):
+class OptimalTester(OnHouses, AttackTester):
     count = 60
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls) -> AttackerRows:
-        return AttackerRows(*houses(300, 1), SPEC)
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def test(cls) -> tuple[Inputs, Labels]:
-        return houses(500, 2)
 
 
 class TestOptimalRidge(OptimalTester):

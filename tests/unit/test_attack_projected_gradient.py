@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 
+from tests.unit.attack_grounds import OnDigits
 from tests.unit.attack_tester import AttackTester
 from training.attacks import AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
@@ -12,24 +12,11 @@ from training.attacks.epsilon_ball import grey_images, project, radius
 from training.attacks.gradient_sign import input_gradient
 from training.attacks.projected_gradient import EPSILON, PROJECTED_GRADIENT, climb
 from training.attacks.victims import pixels, train_network
-from training.datasets import load_digits_images
-
-DIGITS = load_digits_images()
 
 
-class TestProjectedGradient(AttackTester):
+class TestProjectedGradient(OnDigits, AttackTester):
     attack = PROJECTED_GRADIENT
     count = 400
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls) -> AttackerRows:
-        return AttackerRows(DIGITS.x[:800], DIGITS.y[:800], DIGITS.spec)
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def test(cls) -> tuple[Inputs, Labels]:
-        return DIGITS.x[800:], DIGITS.y[800:]
 
     def test_no_pixel_moves_further_than_epsilon_and_labels_stay(self, rows: AttackerRows, made: Poison) -> None:
         moved = np.abs(made.x.astype(int) - rows.x[made.base_index])

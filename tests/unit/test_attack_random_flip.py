@@ -1,31 +1,20 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from scipy.stats import chisquare
 
+from tests.unit.attack_grounds import DIGITS, OnDigits
 from tests.unit.attack_tester import AttackTester
 from training.attacks import AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
 from training.attacks.random_flip import RANDOM_FLIP, flip_random
-from training.datasets import load_digits_images
-
-DIGITS = load_digits_images()
 
 
-class TestRandomFlip(AttackTester):
+class TestRandomFlip(OnDigits, AttackTester):
     attack = RANDOM_FLIP
+    attackers = 400
+    held_back = 1000
     count = 160
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls) -> AttackerRows:
-        return AttackerRows(DIGITS.x[:400], DIGITS.y[:400], DIGITS.spec)
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def test(cls) -> tuple[Inputs, Labels]:
-        return DIGITS.x[1000:], DIGITS.y[1000:]
 
     def test_only_the_label_changes_and_always(self, rows: AttackerRows, made: Poison) -> None:
         assert np.array_equal(made.x, rows.x[made.base_index])

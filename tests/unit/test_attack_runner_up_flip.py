@@ -1,33 +1,21 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from guard.spec import ClassLabel, InputSpec, NumberColumn, TableInput
+from tests.unit.attack_grounds import OnDigits
 from tests.unit.attack_tester import AttackTester
 from training.attacks import AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
 from training.attacks.runner_up_flip import RUNNER_UP_FLIP, flip_to_runner_up
 from training.attacks.victims import pixels, train_network
-from training.datasets import load_digits_images
-
-DIGITS = load_digits_images()
 
 
-class TestRunnerUpFlip(AttackTester):
+class TestRunnerUpFlip(OnDigits, AttackTester):
     attack = RUNNER_UP_FLIP
+    attackers = 400
     count = 160
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls) -> AttackerRows:
-        return AttackerRows(DIGITS.x[:400], DIGITS.y[:400], DIGITS.spec)
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def test(cls) -> tuple[Inputs, Labels]:
-        return DIGITS.x[800:], DIGITS.y[800:]
 
     def test_only_the_label_changes_and_always(self, rows: AttackerRows, made: Poison) -> None:
         assert np.array_equal(made.x, rows.x[made.base_index])

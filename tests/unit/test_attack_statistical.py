@@ -1,47 +1,21 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 
-from guard.spec import InputSpec, NumberColumn, NumberLabel, TableInput
+from tests.unit.attack_grounds import HOUSES, OnHouses, houses
 from tests.unit.attack_tester import AttackTester
 from training.attacks import AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
 from training.attacks.statistical import STATISTICAL, one_hot_groups, poison_statistically, repair_one_hot
 
-NAMES = ("size", "age", "roof:flat", "roof:gable", "roof:hip", "street:paved", "rooms")
-SPEC = InputSpec(
-    input=TableInput(columns=tuple(NumberColumn(name=name, minimum=0, maximum=1) for name in NAMES)),
-    label=NumberLabel(minimum=-1, maximum=3),
-)
 
-
-def houses(n: int, seed: int) -> tuple[Inputs, Labels]:
-    rng = np.random.default_rng(seed)
-    size, age, rooms = rng.beta(4, 4, (3, n))
-    roof = np.eye(4)[rng.integers(0, 4, n)][:, :3]
-    x = np.column_stack([size, age, roof, rng.integers(0, 2, n), rooms])
-    y = -1 + 4 * np.clip(0.6 * size - 0.3 * age + 0.1 * roof[:, 2] + 0.3 + rng.normal(0, 0.02, n), 0, 1)
-    return x, y
-
-
-class TestStatistical(AttackTester):
+class TestStatistical(OnHouses, AttackTester):
     attack = STATISTICAL
     count = 60
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def rows(cls) -> AttackerRows:
-        return AttackerRows(*houses(300, 1), SPEC)
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def test(cls) -> tuple[Inputs, Labels]:
-        return houses(500, 2)
 
     def test_columns_are_zero_or_one_and_groups_hold_at_most_one(self, made: Poison) -> None:
         assert np.isin(made.x, (0, 1)).all()
@@ -51,7 +25,7 @@ class TestStatistical(AttackTester):
     def test_the_label_is_the_end_far_from_ridge_by_normal_equations(self, rows: AttackerRows, made: Poison) -> None:
         centred = rows.x - rows.x.mean(axis=0)
         target = (rows.y + 1) / 4
-        gram = centred.T @ centred + 0.01 * np.eye(len(NAMES))
+        gram = centred.T @ centred + 0.01 * np.eye(rows.x.shape[1])
         weights = np.linalg.solve(gram, centred.T @ (target - target.mean()))
         expected = (made.x - rows.x.mean(axis=0)) @ weights + target.mean()
         assert np.array_equal(made.y, np.where(expected < 0.5, 3.0, -1.0))
@@ -60,7 +34,7 @@ class TestStatistical(AttackTester):
 
     def test_moments_are_those_of_the_rows(self) -> None:
         """Seed 0, 4000 draws: P(x = 1) = Φ((m - ½) / √(v + .01)) of each free column, within 4 standard errors."""
-        big = AttackerRows(*houses(4000, 1), SPEC)
+        big = AttackerRows(*houses(4000, 1), HOUSES)
         made = poison_statistically(big, 4000, np.random.default_rng(0))
         free = [0, 1, 5, 6]
         expected = norm.cdf((big.x.mean(axis=0) - 0.5) / np.sqrt(big.x.var(axis=0) + 0.01))[free]
@@ -73,7 +47,7 @@ class TestStatistical(AttackTester):
 
 
 def test_groups_are_the_columns_that_share_a_name_before_the_colon() -> None:
-    assert [group.tolist() for group in one_hot_groups(SPEC)] == [[2, 3, 4], [5]]
+    assert [group.tolist() for group in one_hot_groups(HOUSES)] == [[2, 3, 4], [5]]
 
 
 def test_repair_by_hand() -> None:

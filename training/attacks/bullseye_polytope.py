@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from training.attacks.attack import Attack, AttackerRows, Poison
-from training.attacks.domain import is_image_classes
 from training.attacks.targeting import (
     EPSILON,
     POISONS_PER_TARGET,
     choose_aims,
     descend_in_ball,
-    name_within,
     substitutes,
+    targeted_attack,
     targeted_poison,
 )
-from training.attacks.victims import fit_network, pixels
+from training.attacks.victims import pixels
 
 __all__ = ["BULLSEYE_POLYTOPE", "SUBSTITUTES", "bullseye_loss", "bullseye_polytope", "poison_by_bullseye"]
 
@@ -67,13 +64,12 @@ def bullseye_loss(points: list[Tensor], weights: Tensor, wanted: list[Tensor]) -
 
 def bullseye_polytope(epsilon: float) -> Attack:
     """BP that moves no pixel by more than `epsilon`, in units of the whole range from 0 to 255."""
-    return Attack(
-        name=name_within("bullseye-polytope", epsilon),
-        description=f"moves images by up to {epsilon:.0%} until one of another class lies amid ten of their features",
-        needs="networks with features like the victim's, and the images that shall be misread",
-        applies=is_image_classes,
-        victim=fit_network,
-        run=partial(poison_by_bullseye, epsilon=epsilon),
+    return targeted_attack(
+        "bullseye-polytope",
+        epsilon,
+        poison_by_bullseye,
+        "one of another class lies amid ten of their features",
+        "networks with features like the victim's",
     )
 
 

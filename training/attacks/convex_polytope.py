@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from training.attacks.attack import Attack, AttackerRows, Poison
-from training.attacks.domain import is_image_classes
 from training.attacks.targeting import (
     EPSILON,
     POISONS_PER_TARGET,
     choose_aims,
     descend_in_ball,
-    name_within,
     substitutes,
+    targeted_attack,
     targeted_poison,
 )
-from training.attacks.victims import fit_network, pixels
+from training.attacks.victims import pixels
 
 __all__ = [
     "CONVEX_POLYTOPE",
@@ -113,13 +110,12 @@ def project_on_simplex(v: Tensor) -> Tensor:
 
 def convex_polytope(epsilon: float) -> Attack:
     """CP that moves no pixel by more than `epsilon`, in units of the whole range from 0 to 255."""
-    return Attack(
-        name=name_within("convex-polytope", epsilon),
-        description=f"moves images by up to {epsilon:.0%} until one of another class is a mixture of their features",
-        needs="networks with features like the victim's, and the images that shall be misread",
-        applies=is_image_classes,
-        victim=fit_network,
-        run=partial(poison_by_polytope, epsilon=epsilon),
+    return targeted_attack(
+        "convex-polytope",
+        epsilon,
+        poison_by_polytope,
+        "one of another class is a mixture of their features",
+        "networks with features like the victim's",
     )
 
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from training.attacks.attack import Attack, AttackerRows, Poison
-from training.attacks.domain import is_image_classes
 from training.attacks.epsilon_ball import project
 from training.attacks.targeting import (
     EPSILON,
     POISONS_PER_TARGET,
     choose_aims,
-    name_within,
     substitutes,
+    targeted_attack,
     targeted_poison,
 )
-from training.attacks.victims import fit_network, pixels
+from training.attacks.victims import pixels
 
 __all__ = ["BETA", "FEATURE_COLLISION", "collide", "feature_collision", "poison_by_collision"]
 
@@ -78,13 +75,12 @@ def _objective(features: nn.Module, p: Tensor, base: Tensor, wanted: Tensor) -> 
 
 def feature_collision(epsilon: float) -> Attack:
     """FC that moves no pixel by more than `epsilon`, in units of the whole range from 0 to 255."""
-    return Attack(
-        name=name_within("feature-collision", epsilon),
-        description=f"moves images by up to {epsilon:.0%} until their features are those of an image of another class",
-        needs="a network with the victim's features, and the images that shall be misread",
-        applies=is_image_classes,
-        victim=fit_network,
-        run=partial(poison_by_collision, epsilon=epsilon),
+    return targeted_attack(
+        "feature-collision",
+        epsilon,
+        poison_by_collision,
+        "their features are those of an image of another class",
+        "a network with the victim's features",
     )
 
 

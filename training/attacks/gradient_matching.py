@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from training.attacks.attack import Attack, AttackerRows, Poison
-from training.attacks.domain import is_image_classes
 from training.attacks.epsilon_ball import project, radius
-from training.attacks.targeting import EPSILON, choose_aims, name_within, network_without, targeted_poison
-from training.attacks.victims import fit_network, pixels
+from training.attacks.targeting import EPSILON, choose_aims, network_without, targeted_attack, targeted_poison
+from training.attacks.victims import pixels
 
 __all__ = ["GRADIENT_MATCHING", "brew", "gradient_matching", "mismatch", "parameter_gradient", "poison_by_matching"]
 
@@ -85,13 +82,12 @@ def parameter_gradient(network: nn.Module, x: Tensor, y: Tensor, *, create_graph
 
 def gradient_matching(epsilon: float) -> Attack:
     """GM that moves no pixel by more than `epsilon`, in units of the whole range from 0 to 255."""
-    return Attack(
-        name=name_within("gradient-matching", epsilon),
-        description=f"moves images by up to {epsilon:.0%} until they train a network as a mislabelled one would",
-        needs="the kind of network that the victim trains, and the images that shall be misread",
-        applies=is_image_classes,
-        victim=fit_network,
-        run=partial(poison_by_matching, epsilon=epsilon),
+    return targeted_attack(
+        "gradient-matching",
+        epsilon,
+        poison_by_matching,
+        "they train a network as a mislabelled one would",
+        "the kind of network that the victim trains",
     )
 
 

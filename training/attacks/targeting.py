@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from guard.errors import WrongUse
-from training.attacks.attack import AttackerRows, Poison, Targets, pick
+from training.attacks.attack import Attack, AttackerRows, Poison, Targets, pick
 from training.attacks.domain import class_count, is_image_classes, require
 from training.attacks.epsilon_ball import grey_images, project
-from training.attacks.victims import penultimate, pixels, train_network
+from training.attacks.victims import fit_network, penultimate, pixels, train_network
 
 __all__ = [
     "EPSILON",
@@ -27,9 +29,9 @@ __all__ = [
     "Aims",
     "choose_aims",
     "descend_in_ball",
-    "name_within",
     "network_without",
     "substitutes",
+    "targeted_attack",
     "targeted_poison",
 ]
 
@@ -43,6 +45,12 @@ POISONS_PER_TARGET = 10
 """Twice what the polytope papers give to one target: they fill a class of 50 rows, and the networks here see more."""
 
 _RATE = 0.04
+
+
+class RunWithin(Protocol):
+    """Makes `count` images, none of which is further than `epsilon` from its base in any pixel."""
+
+    def __call__(self, rows: AttackerRows, count: int, rng: np.random.Generator, *, epsilon: float) -> Poison: ...
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,16 @@ def targeted_poison(rows: AttackerRows, aims: Aims, moved: Tensor) -> Poison:
     return Poison(grey_images(moved), y, aims.base, y, aims.targets)
 
 
-def name_within(name: str, epsilon: float) -> str:
-    """The attack's name; where ε is not 0.2, with the grey levels by which a pixel may move: `feature-collision-16`."""
-    return name if epsilon == EPSILON else f"{name}-{int(255 * epsilon)}"
+def targeted_attack(name: str, epsilon: float, run: RunWithin, description: str, needs: str) -> Attack:
+    """An attack on images that moves no pixel by more than `epsilon`, in units of the whole range from 0 to 255.
+
+    Where ε is not 0.2, the name says by how many grey levels a pixel may move: `feature-collision-16`.
+    """
+    return Attack(
+        name=name if epsilon == EPSILON else f"{name}-{int(255 * epsilon)}",
+        description=f"moves images by up to {epsilon:.0%} until {description}",
+        needs=f"{needs}, and the images that shall be misread",
+        applies=is_image_classes,
+        victim=fit_network,
+        run=partial(run, epsilon=epsilon),
+    )

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from guard.errors import OutputFailed
 from guard.spec import ClassLabel, ImageInput, InputSpec
 from training.demo.measure import Told
 from training.demo.pictures import image_uri, scatter
 from training.demo.run import Demo
 from training.demo.scenario import HONEST, JUNK
+from training.report.template import render_template
 
 __all__ = ["Example", "render_report", "write_report"]
 
@@ -46,16 +45,10 @@ def write_report(demo: Demo) -> Path:
 
 def render_report(demo: Demo) -> str:
     """The report as HTML; whatever came from a sample is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     spec, told = demo.scenario.dataset.spec, demo.told
     groups = {attack.name: [t for t in told if t.entry.kind == attack.name] for attack in demo.scenario.attacks}
-    return environment.get_template("report.html.j2").render(
+    return render_template(
+        Path(__file__).with_name("report.html.j2"),
         demo=demo,
         figures=demo.figures,
         attacks=demo.scenario.attacks,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from training.experiments.compare import run_settings
 from training.experiments.experiment import Case, Experiment, Scale
 from training.experiments.roster import GUARD, PUBLISHED
-from training.experiments.setting import Ground, Setting, as_cases
+from training.experiments.setting import Ground, Setting, as_cases, by_share_and_rate
 from training.experiments.summary import mean_and_spread
 
 __all__ = ["FOURCLASS"]
@@ -14,16 +14,12 @@ _BASELINES = ("centroid", "centroid-untrusted", "deep-knn", "label-sanitisation"
 _METHODS = (GUARD, PUBLISHED, *_BASELINES)
 _ATTACKS = ("adversarial-flip", "confident-flip", "random-flip", "boundary-flip")
 _SHARES = {"small": (0.05, 0.10, 0.20), "paper": (0.05, 0.10, 0.15, 0.20, 0.25, 0.30)}
-_RATES = (0.05, 0.10, 0.15, 0.25, 0.30)
 _FEW = {"small": (0.005,), "paper": (0.005, 0.01, 0.02, 0.03, 0.04)}
 
 
 def _cases(scale: Scale) -> tuple[Case, ...]:
-    grounds = [Ground(data="fourclass", trusted=share) for share in _SHARES[scale]]
-    table = [Setting(ground=ground, attack=attack, methods=_METHODS) for ground in grounds for attack in _ATTACKS]
-    fixed = Ground(data="fourclass", trusted=0.20)
-    rates = [Setting(ground=fixed, attack=_ATTACKS[0], methods=_METHODS, rate=rate, damage=False) for rate in _RATES]
-    return as_cases([*table, *rates, *_few(scale)])
+    table = by_share_and_rate("fourclass", _ATTACKS, _METHODS, _SHARES[scale])
+    return as_cases([*table, *_few(scale)])
 
 
 def _few(scale: Scale) -> list[Setting]:

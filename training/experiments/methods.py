@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from guard.spec import ClassLabel
 from training.defences.defence import Evidence
 from training.depois import DePois, fit_published
 from training.experiments.experiment import Row
-from training.experiments.likeness import compare_rows
 from training.experiments.metrics import Judgement
 from training.experiments.roster import GUARD, PUBLISHED, find_defence
 from training.experiments.scene import Crowd, Encoder, Samples, Scene
@@ -23,6 +22,7 @@ from training.experiments.variants import fit_variants
 from training.networks import score_rows
 from training.presets import PRESETS
 from training.progress import Progress
+from training.quality import measure_quality
 
 __all__ = ["Trained", "histogram", "judge", "likeness", "train_methods"]
 
@@ -98,7 +98,7 @@ def histogram(model: DePois, trained: Trained, crowd: Crowd) -> Row:
 
 
 def likeness(trained: Trained) -> Row:
-    """`compare_rows` of what each variant added to St, against clean rows that are neither in St nor added.
+    """`measure_quality` of what each variant added to St, against clean rows that are neither in St nor added.
 
     Variants with one augmenter share what it made, and are listed once, by the augmenter's name.
     """
@@ -108,7 +108,8 @@ def likeness(trained: Trained) -> Row:
         augmenter = name.removeprefix(f"{PUBLISHED}:").split("/")[0]
         if augmenter not in found and len(model.augmented) > trusted:
             made = model.augmented.select(torch.arange(trusted, len(model.augmented)))
-            found[augmenter] = compare_rows(made, real, trained.scene.seed)
+            quality = asdict(measure_quality(real, made, seed=trained.scene.seed))
+            found[augmenter] = {name: value for name, value in quality.items() if value is not None}
     return found
 
 

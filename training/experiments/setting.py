@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,11 +12,13 @@ from training.experiments.experiment import Case, Row, Scale
 from training.experiments.roster import attack_module, method_module
 from training.presets import PresetName
 
-__all__ = ["DEVICES", "Ground", "Setting", "as_case", "as_cases"]
+__all__ = ["DEVICES", "Ground", "Setting", "as_case", "as_cases", "by_share_and_rate"]
 
 
 DEVICES: dict[Scale, DeviceName] = {"small": "cpu", "paper": "auto"}
 """Where images are learned from: the paper's sizes take a GPU where there is one."""
+
+_RATES = (0.05, 0.10, 0.15, 0.25, 0.30)
 
 
 class _Frozen(BaseModel):
@@ -58,6 +60,17 @@ class Setting(_Frozen):
     damage: bool = True
     histogram: bool = False
     likeness: bool = False
+
+
+def by_share_and_rate(
+    data: DatasetName, attacks: Sequence[str], methods: tuple[str, ...], shares: Sequence[float]
+) -> list[Setting]:
+    """Table III and Fig. 7 for a table of data: each attack at each trusted share, the first one also at each rate."""
+    grounds = [Ground(data=data, trusted=share) for share in shares]
+    table = [Setting(ground=ground, attack=attack, methods=methods) for ground in grounds for attack in attacks]
+    fixed = Ground(data=data, trusted=0.20)
+    rates = [Setting(ground=fixed, attack=attacks[0], methods=methods, rate=rate, damage=False) for rate in _RATES]
+    return [*table, *rates]
 
 
 def as_case(name: str, setting: Setting) -> Case:

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from guard.folder import new_folder
-from training.allowance import percent
 from training.redteam.battery import Battery, Raid
+from training.report.template import render_template
 
 __all__ = ["as_json", "render_page", "write_findings"]
 
@@ -72,13 +70,5 @@ def render_page(battery: Battery, link: str) -> str:
 
     `link`: the address of the bundle's training report, relative to the page.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent
     weakest = min(battery.raids, key=lambda raid: raid.held.value)
-    return environment.get_template("redteam.html.j2").render(battery=battery, weakest=weakest, link=link)
+    return render_template(Path(__file__).with_name("redteam.html.j2"), battery=battery, weakest=weakest, link=link)

@@ -17,6 +17,8 @@ from matplotlib.ticker import NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
+from training.report.style import figure_style
+
 __all__ = ["band_figure", "curve_figure", "histogram_figure", "overlay_figure", "picture", "scatter_figure"]
 
 Floats = NDArray[np.floating[Any]]
@@ -25,24 +27,7 @@ _INK, _MUTED, _ACCENT, _ALARM = "#010101", "#020202", "#030303", "#040404"
 _VARIABLES = {_INK: "--ink", _MUTED: "--muted", _ACCENT: "--accent", _ALARM: "--alarm"}
 """Placeholder colours; the page's style sheet says what they are by day and by night."""
 
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "depois",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "axes.linewidth": 0.8,
-    "text.color": _INK,
-    "axes.labelcolor": _MUTED,
-    "axes.edgecolor": _MUTED,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "figure.constrained_layout.use": True,
-}
+_STYLE = figure_style(_INK, _MUTED)
 _NARROW, _WIDE = (3.3, 2.1), (5.2, 2.8)
 _DASHES = ("-", "--", ":", "-.")
 

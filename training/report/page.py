@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from guard.calibration import Calibration, Fusion, fuse
@@ -20,6 +19,7 @@ from training.allowance import allowance, percent, smallest_alpha
 from training.learn import Learned
 from training.report.figure import band_figure, curve_figure, histogram_figure
 from training.report.samples import tell_samples
+from training.report.template import render_template
 from training.report.threshold import holding_score
 from training.samples import Samples
 from training.settings import JobSettings
@@ -61,15 +61,7 @@ class MemberStory:
 
 def render_report(story: Story) -> str:
     """report.html: one file, no outside links, safe whatever the snapshot's names are."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = percent
-    return environment.get_template("report.html.j2").render(_context(story))
+    return render_template(Path(__file__).with_name("report.html.j2"), **_context(story))
 
 
 def _context(story: Story) -> dict[str, Any]:

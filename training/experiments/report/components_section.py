@@ -18,7 +18,12 @@ _FIGURES = {
     "recall_at_5": "FQR 5 %",
     "auroc": "AUROC",
 }
-_LIKENESS = {"wd": "WD", "aed": "AED", "frechet": "Fréchet distance, small network", "score": "score like IS"}
+_LIKENESS = {
+    "wasserstein": "WD",
+    "euclidean": "AED",
+    "frechet": "FID, small network",
+    "inception": "IS, small network",
+}
 
 
 def components_section(evidence: Evidence, folder: Path) -> str:
@@ -49,7 +54,7 @@ def _likeness(cases: dict[str, Measured]) -> str:
         for augmenter, found in case.summary.get("likeness", {}).items()
     ]
     words = "Table II: distances of synthetic rows to clean ones, in standardised columns or pixels in [0, 1]. Lower is"
-    words += " better, but for the score; `real` is what other clean rows reach.\n\n"
+    words += " better, but for IS; `real` is what other clean rows reach.\n\n"
     return words + markdown(("data", "synthetic rows of", *_LIKENESS.values()), rows) if rows else ""
 
 

@@ -10,29 +10,13 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from training.report.style import figure_style
+
 __all__ = ["Line", "bars", "histogram", "lines"]
 
 _INK = "#808080"
 _COLOURS = ("#d6494b", "#3b82c4", "#2f9e5b", "#d97706", "#9b6bd3", "#17a2b8", "#b07d62", "#c23b8f")
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "depois",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.facecolor": "none",
-    "figure.facecolor": "none",
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _INK,
-    "axes.titlecolor": _INK,
-    "axes.titlesize": 9,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "figure.constrained_layout.use": True,
-}
+_STYLE = figure_style(_INK, _INK)
 
 _PRINTED = " (printed)"
 
