@@ -131,7 +131,7 @@ class Fusion:
     critic_below: float
 
     def judge(self, scores: NDArray[np.floating[Any]], labels: NDArray[np.int64]) -> Judged:
-        """Judges `scores` (m, K); `labels`: (m,) class index, zeros for regression. About 1 µs per score."""
+        """Judges `scores` (m, K); `labels`: (m,) class index, zeros for regression."""
         scored = np.isfinite(scores).all(axis=1)
         finite = np.where(scored[:, None], scores, 0.0).astype(np.float64)
         loudness = _loudness(self.members, self.log_weights, finite)

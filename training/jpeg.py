@@ -17,7 +17,7 @@ _SUBSAMPLING = "4:2:0"
 def decode_jpegs(files: NDArray[np.uint8], offsets: NDArray[np.int64], side: int) -> NDArray[np.uint8]:
     """Images uint8 (n, side, side, 3) from n JPEG files end to end; file i is `files[offsets[i] : offsets[i + 1]]`.
 
-    About .1 ms an image. Raises OSError for what is no JPEG file, and ValueError for images of another size or mode.
+    Raises OSError for what is no JPEG file, and ValueError for images of another size or mode.
     """
     data, joined = files.tobytes(), bytearray()
     for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):

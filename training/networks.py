@@ -71,7 +71,7 @@ def _perceptron(inputs: int, outputs: int) -> nn.Module:
 
 
 def _convolutional(channels: int, size: tuple[int, ...], outputs: int) -> nn.Module:
-    # Strided at once and in multiples of 16 channels: .35 million multiplications on 28 × 28, 8 µs on one core.
+    # Strided at once and in multiples of 16 channels: .35 million multiplications on 28 × 28.
     # Below 16 pixels the first stride would leave too little to see.
     stride = 2 if min(size) >= 16 else 1
     cells = math.prod(math.ceil(math.ceil(side / stride) / 2) for side in size)

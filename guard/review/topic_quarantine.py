@@ -34,7 +34,7 @@ each of them gets its turn, and this is not reached."""
 _SHORTEST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 10.0
 _TRANSACTION_BYTES = 4 << 20
-"""Values in one transaction; more would keep it open for longer than 50 ms."""
+"""Values in one transaction; more would keep readers of the clean topic waiting for longer."""
 
 
 @dataclass(frozen=True)

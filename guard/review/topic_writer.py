@@ -40,7 +40,7 @@ from guard.stream.security import Connection
 __all__ = ["TRANSACTION_SECONDS", "Draft", "Superseded", "TopicWriter", "tell_failures_once", "transactional_id"]
 
 TRANSACTION_SECONDS = 10.0
-"""How long a killed reviewer can hold back readers of the clean topic. A transaction takes about 50 ms."""
+"""How long a killed reviewer can hold back readers of the clean topic. A transaction takes far less."""
 
 _ATTEMPT_SECONDS = 30.0
 """Longer than the brokers wait: what has not ended by then never will, and is begun anew."""
