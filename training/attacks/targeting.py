@@ -27,6 +27,7 @@ __all__ = [
     "POISONS_PER_TARGET",
     "SMALLER",
     "Aims",
+    "RunWithin",
     "choose_aims",
     "descend_in_ball",
     "network_without",
