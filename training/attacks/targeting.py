@@ -49,9 +49,10 @@ _RATE = 0.04
 
 
 class RunWithin(Protocol):
-    """Makes `count` images, none of which is further than `epsilon` from its base in any pixel."""
+    """What makes targeted poison within a ball."""
 
-    def __call__(self, rows: AttackerRows, count: int, rng: np.random.Generator, *, epsilon: float) -> Poison: ...
+    def __call__(self, rows: AttackerRows, count: int, rng: np.random.Generator, *, epsilon: float) -> Poison:
+        """`count` images, none of which is further than `epsilon` from its base in any pixel."""
 
 
 @dataclass(frozen=True)
