@@ -16,6 +16,8 @@ from guard.errors import SnapshotRefused, WrongUse
 from guard.spec import ClassLabel, InputSpec, NumberColumn, NumberLabel, TableInput
 from guard.verdict import Status
 from tests.support.bundles import IMAGE, TABLE, draw_samples, make_bundle
+from training.attacks import VARIANTS
+from training.datasets import load_digits_images
 from training.job import TrainedBundle, train_bundle
 from training.redteam.battery import MOST_POISON, choose_attacks
 from training.redteam.material import share_out
@@ -209,6 +211,15 @@ def test_where_no_model_of_ours_reads_the_rows_harm_is_left_open(
     told = json.loads(capsys.readouterr().out)
     assert [one["name"] for one in told["attacks"]] == ["random-flip"]
     assert told["attacks"][0]["harm_passed"] is None
+
+
+def test_variants_are_run_where_all_attacks_are_asked_for() -> None:
+    few, everything = (
+        choose_attacks(load_digits_images().spec, None),
+        choose_attacks(load_digits_images().spec, ["all"]),
+    )
+    assert set(everything) - set(few) == {one.name for one in VARIANTS}
+    assert {"feature-collision", "gradient-matching"} <= set(few)
 
 
 def test_wanted_attacks_keep_their_order_and_are_run_once() -> None:

@@ -27,6 +27,7 @@ from training.attacks.targeting import SMALLER
 __all__ = [
     "ATTACKS",
     "BLACK_BOX_ATTACKS",
+    "VARIANTS",
     "WHITE_BOX_ATTACKS",
     "Attack",
     "AttackerRows",
@@ -38,6 +39,9 @@ __all__ = [
 ]
 
 _TARGETED = (feature_collision, bullseye_polytope, convex_polytope, gradient_matching)
+
+VARIANTS: tuple[Attack, ...] = tuple(make(epsilon) for make in _TARGETED for epsilon in SMALLER)
+"""Attacks that differ from another one of the list by how far a pixel may move, and by nothing else."""
 
 ATTACKS: tuple[Attack, ...] = (
     RANDOM_FLIP,
@@ -54,7 +58,7 @@ ATTACKS: tuple[Attack, ...] = (
     BULLSEYE_POLYTOPE,
     CONVEX_POLYTOPE,
     GRADIENT_MATCHING,
-    *(make(epsilon) for make in _TARGETED for epsilon in SMALLER),
+    *VARIANTS,
     STATISTICAL,
     OPTIMAL_RIDGE,
     OPTIMAL_LASSO,

@@ -27,7 +27,7 @@ def redteam(
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write; it must not exist.")] = Path("redteam"),
     attacks: Annotated[
-        str | None, typer.Option(metavar="NAME,…", help="Which attacks; all that apply when not given.")
+        str | None, typer.Option(metavar="NAME,…", help="Which attacks; all: also variants that move pixels less.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same attacks.")] = 0,
     label: Annotated[

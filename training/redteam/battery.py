@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from guard.bundle import Bundle
 from guard.errors import WrongUse
 from guard.spec import InputSpec
-from training.attacks import ATTACKS, BLACK_BOX_ATTACKS, AttackerRows, Poison
+from training.attacks import ATTACKS, BLACK_BOX_ATTACKS, VARIANTS, AttackerRows, Poison
 from training.attacks.opinion import Opinion, form_opinion, has_opinion
 from training.progress import Progress
 from training.rate import Rate
@@ -20,7 +20,10 @@ from training.redteam.material import Material, share_out
 from training.redteam.target import Target
 from training.snapshot import Snapshot
 
-__all__ = ["MOST_POISON", "Battery", "Raid", "Unable", "choose_attacks", "run_battery"]
+__all__ = ["ALL", "MOST_POISON", "Battery", "Raid", "Unable", "choose_attacks", "run_battery"]
+
+ALL = "all"
+"""In place of names: every attack that applies."""
 
 MOST_POISON = 200
 """Samples of one attack: the interval of a recall is then at most ±7 % wide."""
@@ -73,14 +76,19 @@ class _Weapon:
 
 
 def choose_attacks(spec: InputSpec, wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """The names of the attacks to run: all that apply to `spec`, or those `wanted`. Raises WrongUse."""
+    """The names of the attacks to run: those `wanted`, `all` for all that apply to `spec`. Raises WrongUse.
+
+    None for all but `VARIANTS`, which cost as much as the attacks that they are variants of.
+    """
     known = {one.name: one.applies for one in ATTACKS} | {one.name: one.applies for one in BLACK_BOX_ATTACKS}
     applying = tuple(name for name, applies in known.items() if applies(spec))
     for name in wanted or ():
-        if name not in applying:
+        if name not in (*applying, ALL):
             why = "does not apply to this bundle" if name in known else "is not there"
-            raise WrongUse(f"the attack {name!r} {why}; choose from {', '.join(applying)}")
-    return applying if wanted is None else tuple(dict.fromkeys(wanted))
+            raise WrongUse(f"the attack {name!r} {why}; choose from {', '.join(applying)}, {ALL}")
+    if wanted is None:
+        return tuple(name for name in applying if name not in {one.name for one in VARIANTS})
+    return applying if ALL in wanted else tuple(dict.fromkeys(wanted))
 
 
 def run_battery(bundle: Bundle, data: Snapshot, names: Sequence[str], seed: int, progress: Progress) -> Battery:
