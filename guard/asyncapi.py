@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from guard.stream import headers
-from guard.stream.settings import BlameSettings, TopicSettings
+from guard.stream.settings import EvidenceSettings, TopicSettings
 from guard.verdict import HoldReason, RejectReason, Status
 
 __all__ = ["asyncapi", "to_yaml"]
@@ -133,14 +133,14 @@ _CHANNELS = {
     "quarantine": "Suspected poison, labels that the snapshot never held, and samples that could not be scored.",
     "deadLetter": "What is no sample, tombstones, and stubs of records that no output could take.",
     "decisions": "What reviewers decided about held records, by guard-origin. Compacted: the last one of each stays.",
-    "evidence": "Compacted: evidence about sources, the last state of each input partition. The guards' own, optional.",
+    "evidence": "What guards know of sources and drift. Compacted: the last state of each partition stays. Optional.",
 }
 _MESSAGES = {name: (name,) for name in _CHANNELS} | {"clean": ("clean", "released")}
 
 
 def _example_topics() -> dict[str, str]:
     """The topics of the settings' own examples."""
-    fields = {**TopicSettings.model_fields, "evidence": BlameSettings.model_fields["topic"]}
+    fields = {**TopicSettings.model_fields, "evidence": EvidenceSettings.model_fields["topic"]}
     example = {name: str((fields[name].examples or [name])[0]).strip('[]"') for name in fields}
     return {
         "input": example["input"],
@@ -203,18 +203,10 @@ def _messages() -> dict[str, Any]:
             "bindings": {"kafka": {"key": {"type": "string", "description": "The guard-origin of the held record."}}},
         },
         "evidence": {
-            "title": "What was counted of each source of one input partition",
+            "title": "What was counted of one input partition: of each source, and of all together",
             "contentType": "application/json",
-            "payload": {
-                "type": "object",
-                "required": ["format", "place", "suspicion", "through", "records", "arrivals", "entries"],
-                "properties": {
-                    "format": {"const": 1, "description": "Raised when an older guard would misread it."},
-                    "place": {"type": "string", "description": "cluster/topic/partition of the input; also the key."},
-                    "through": {"type": "integer", "description": "Records below this offset are counted."},
-                    "entries": {"type": "array", "description": "One list of values for each source."},
-                },
-            },
+            "payload": {"schemaFormat": _DIALECT, "schema": {"$ref": "./evidence.schema.json"}},
+            "bindings": {"kafka": {"key": {"type": "string", "description": "cluster/topic/partition of the input."}}},
         },
     }
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
@@ -36,6 +36,7 @@ from guard.verdict import HoldReason, Status, Verdict
 __all__ = ["Blame", "PlaceState", "Standing", "StateUnreadable", "joint"]
 
 _FORMAT = 1
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class StateUnreadable(GuardError):
@@ -48,10 +49,10 @@ class PlaceState(msgspec.Struct, frozen=True):
     format: int
     place: str
     suspicion: Suspicion
-    through: int
-    records: int
-    arrivals: int
-    entries: list[Entry]
+    through: _Count
+    records: _Count
+    arrivals: _Count
+    entries: Annotated[list[Entry], msgspec.Meta(max_length=CAPACITY)]
 
     def to_bytes(self) -> bytes:
         """As JSON."""
@@ -64,10 +65,16 @@ class PlaceState(msgspec.Struct, frozen=True):
             found = _DECODER.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StateUnreadable(f"evidence about sources is damaged: {error}") from error
-        cells = found.suspicion.cells
-        if found.format != _FORMAT or any(len(entry.counts) != cells for entry in found.entries):
-            raise StateUnreadable(f"evidence about sources has format {found.format}, expected {_FORMAT}")
+        found.audit()
         return found
+
+    def audit(self) -> None:
+        """Raises StateUnreadable for what no guard of this version has written."""
+        cells, names = self.suspicion.cells, {entry.name for entry in self.entries}
+        if self.format != _FORMAT:
+            raise StateUnreadable(f"evidence about sources has format {self.format}, expected {_FORMAT}")
+        if len(names) < len(self.entries) or any(len(entry.counts) != cells for entry in self.entries):
+            raise StateUnreadable("evidence about sources does not fit itself")
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -98,7 +105,7 @@ class _Place:
         self.sources = SpaceSaving(capacity, entries, state.arrivals if state else 0)
         self.through = state.through if state else 0
         self.records = state.records if state else 0
-        self.bundle = state.suspicion.bundle if state else suspicion.bundle
+        self.suspicion = state.suspicion if state else suspicion
 
     def count(
         self, verdicts: Sequence[Verdict], cells: Sequence[int], times: Sequence[int], width: int
@@ -147,16 +154,16 @@ class Blame:
         """Whether `source` stands accused. No cost while nobody does."""
         return bool(self._epochs) and source is not None and self._epochs.get(name_key(source), 0) % 2 == 1
 
-    def add(self, place: str, verdicts: Sequence[Verdict], offsets: Sequence[int], times: Sequence[int]) -> None:
+    def add(self, place: str, verdicts: Sequence[Verdict], offsets: Sequence[int], times: Sequence[int]) -> int:
         """Counts consecutive records of `place`, with ascending `offsets`; `times`: when, such as ms since 1970.
 
-        A record whose offset was counted before is a copy and passed over.
+        A record whose offset was counted before is a copy and passed over; returns how many of the first ones are.
         """
         own = self._own.setdefault(place, _Place(self.suspicion, self._capacity))
         first = bisect_left(offsets, own.through)
         fresh = verdicts[first:]
         if not fresh:
-            return
+            return first
         own.through, at = offsets[-1] + 1, times[-1]
         cells = self.suspicion.cell_of([verdict.p_value for verdict in fresh])
         touched = own.count(fresh, cells, times[first:], self.suspicion.cells)
@@ -167,6 +174,7 @@ class Blame:
         if self._epochs:
             self._catch_up(own, entries, at)
         self._decide(own, entries, at)
+        return first
 
     def use(self, suspicion: Suspicion) -> None:
         """Another bundle judges from now on. Who is accused stays so; all other evidence begins anew."""
@@ -194,10 +202,10 @@ class Blame:
             self._others[place] = own.sources.entries
 
     def hear(self, state: PlaceState) -> None:
-        """What another process counted. That of another bundle says only who is accused."""
+        """What another process counted. That by another measure says only who is accused."""
         if state.place in self._own:
             return
-        same = state.suspicion.bundle == self.suspicion.bundle
+        same = state.suspicion.counts_like(self.suspicion)
         entries = {entry.name: entry for entry in state.entries if same or entry.epoch}
         if not same:
             for entry in entries.values():
@@ -294,10 +302,10 @@ class Blame:
             own.sources.unpin(entry)
 
     def _adopt(self, place: _Place) -> None:
-        """Counts that belong to another bundle begin anew."""
-        if place.bundle == self.suspicion.bundle:
+        """Counts by another bundle, or by other thresholds, begin anew."""
+        before, place.suspicion = place.suspicion, self.suspicion
+        if before.counts_like(self.suspicion):
             return
-        place.bundle = self.suspicion.bundle
         for entry in place.sources.entries.values():
             entry.counts = [0] * self.suspicion.cells
             entry.rounds += 1

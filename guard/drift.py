@@ -25,8 +25,8 @@ the way, with randomised ties; here the calibration is fixed, and what it cannot
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
 import numpy as np
@@ -37,10 +37,22 @@ from guard.blame import StateUnreadable
 from guard.bundle import Bundle
 from guard.clopper_pearson import upper_bound
 from guard.rate_bounds import rate_bounds, resolution
+from guard.space_saving import name_key
 from guard.spec import ClassLabel
 from guard.verdict import Verdict
 
-__all__ = ["BASELINE", "LEVEL", "REPEAT", "Drift", "DriftState", "Expected", "Watched", "expected_of"]
+__all__ = [
+    "BASELINE",
+    "LEVEL",
+    "REPEAT",
+    "Drift",
+    "DriftReading",
+    "DriftState",
+    "Expected",
+    "Watched",
+    "expected_of",
+    "reading_of",
+]
 
 Watched = Literal["p_values", "labels", "refusals"]
 """What is watched."""
@@ -67,32 +79,48 @@ and who sends most votes most."""
 _SMALLEST_WINDOW = 20
 _LARGEST_WINDOW = 8192
 
+_Tally = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Nth = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+_Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+
 
 class Expected(msgspec.Struct, frozen=True):
     """What one bundle lets expect. `bounds`: the largest probability of each event of p-values.
 
     Among p-values above `alpha`: at most each of `thresholds`, then above each. `labels`: the classes in order; none
-    for regression. `level`: what is left of the level for the stream.
+    for regression. `level`: what is left of the level for the stream of one partition.
     """
 
     bundle: str
     alpha: float
-    level: float
+    level: _Share
     thresholds: tuple[float, ...]
-    bounds: tuple[float, ...]
+    bounds: tuple[_Share, ...]
     labels: tuple[str | int, ...]
+
+    @property
+    def events(self) -> dict[Watched, int]:
+        """How many events of each kind bets are placed on."""
+        return {"p_values": len(self.bounds), "labels": 2 * len(self.labels), "refusals": 1}
+
+
+class DriftReading(NamedTuple):
+    """Over some partitions: `alarmed` of them, and the largest log E as a share of what an alarm needs."""
+
+    alarmed: int
+    strength: float
 
 
 class _Count(msgspec.Struct):
     """One test: votes and hits of this round, and when, in votes since the beginning, it last alarmed."""
 
-    hits: list[int]
-    seen: int = 0
-    votes: int = 0
-    rounds: int = 1
-    alarms: int = 0
-    alarmed: int = 0
-    took: int = 0
+    hits: list[_Tally]
+    seen: _Tally = 0
+    votes: _Tally = 0
+    rounds: _Nth = 1
+    alarms: _Tally = 0
+    alarmed: _Tally = 0
+    took: _Tally = 0
 
 
 class DriftState(msgspec.Struct, frozen=True):
@@ -100,11 +128,11 @@ class DriftState(msgspec.Struct, frozen=True):
 
     format: int
     expected: Expected
-    records: int
-    window: int
-    left: int
-    voters: list[str]
-    bounds: dict[Watched, tuple[float, ...]]
+    records: _Tally
+    window: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST_WINDOW)]
+    left: Annotated[int, msgspec.Meta(ge=1, le=_LARGEST_WINDOW)]
+    voters: Annotated[list[Annotated[str, msgspec.Meta(max_length=64)]], msgspec.Meta(max_length=_LARGEST_WINDOW)]
+    bounds: dict[Watched, tuple[_Share, ...]]
     counts: dict[Watched, _Count]
 
     def to_bytes(self) -> bytes:
@@ -118,9 +146,23 @@ class DriftState(msgspec.Struct, frozen=True):
             found = msgspec.json.decode(data, type=DriftState)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StateUnreadable(f"evidence about drift is damaged: {error}") from error
-        if found.format != _FORMAT or set(found.counts) != set(get_args(Watched)):
-            raise StateUnreadable(f"evidence about drift has format {found.format}, expected {_FORMAT}")
+        found.audit()
         return found
+
+    def audit(self) -> None:
+        """Raises StateUnreadable for what no guard of this version has written."""
+        if self.format != _FORMAT:
+            raise StateUnreadable(f"evidence about drift has format {self.format}, expected {_FORMAT}")
+        sizes = self.expected.events
+        bets = {name: len(self.bounds.get(name, ())) for name in sizes}
+        if {name: len(count.hits) for name, count in self.counts.items()} != sizes or any(
+            bets[name] != (0 if learning else sizes[name]) for name, learning in self._learning().items()
+        ):
+            raise StateUnreadable("evidence about drift does not fit itself")
+
+    def _learning(self) -> dict[Watched, bool]:
+        """Which of them still learn what is usual."""
+        return {name: name != "p_values" and count.votes < BASELINE for name, count in self.counts.items()}
 
 
 class Drift:
@@ -129,7 +171,7 @@ class Drift:
     def __init__(self, expected: Expected, state: DriftState | None = None) -> None:
         self.expected = expected
         self._class: dict[object, int] = {label: index for index, label in enumerate(expected.labels)}
-        sizes = {"p_values": len(expected.bounds), "labels": 2 * len(self._class), "refusals": 1}
+        sizes = expected.events
         self._counts: dict[Watched, _Count] = (
             state.counts if state else {name: _Count([0] * sizes[name]) for name in get_args(Watched)}
         )
@@ -195,8 +237,8 @@ class Drift:
         votes, voters = [], self._voters
         for verdict in verdicts:
             name = verdict.source or ""
-            if name not in voters:
-                voters.add(name)
+            if name not in voters and (key := name_key(name)) not in voters:
+                voters.add(key)
                 votes.append(verdict)
             self._left -= 1
             if self._left <= 0:
@@ -243,8 +285,14 @@ class Drift:
         return taken
 
 
-def expected_of(bundle: Bundle, *, level: float = LEVEL) -> Expected:
-    """What `bundle` lets expect of clean data at this level of false alarms."""
+def reading_of(drifts: Iterable[Drift], name: Watched) -> DriftReading:
+    """How far one of the things that are watched is from an alarm."""
+    found = [(drift.is_alarmed(name), drift.log10_evidence(name) / drift.log10_needed(name)) for drift in drifts]
+    return DriftReading(sum(alarmed for alarmed, _ in found), max((strength for _, strength in found), default=0.0))
+
+
+def expected_of(bundle: Bundle, *, level: float = LEVEL, places: int = 1) -> Expected:
+    """What `bundle` lets expect of clean data at this level of false alarms, over so many partitions together."""
     fusion, label = bundle.judgement.fusion, bundle.manifest.spec.label
     least = max(resolution(fusion), fusion.alpha)
     thresholds = tuple(t for t in _QUANTILES if t > least)
@@ -257,7 +305,7 @@ def expected_of(bundle: Bundle, *, level: float = LEVEL) -> Expected:
     return Expected(
         bundle.digest,
         fusion.alpha,
-        level / 2,
+        level / 2 / places,
         thresholds,
         tuple(np.clip([*more, *fewer], 0, 1).tolist()),
         classes if len(classes) <= _MOST_CLASSES else (),

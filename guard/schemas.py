@@ -24,6 +24,7 @@ from guard.manifest import Manifest
 from guard.review.decision import Decision
 from guard.sample import Sample
 from guard.spec import InputSpec
+from guard.stream.evidence import Evidence
 from guard.verdict import HoldReason, RejectReason, Verdict
 
 __all__ = ["ASYNCAPI", "SCHEMAS", "Schema", "render", "render_asyncapi", "write_schemas"]
@@ -63,6 +64,7 @@ SCHEMAS = (
     Schema("comparison", "Comparison: champion and challenger on the same data", Comparison.model_json_schema),
     Schema("gate", "Gate: what `depois promote` demands", Gate.model_json_schema),
     Schema("agreement", "Agreement: a guard's /shadow, two bundles on the same records", Agreement.model_json_schema),
+    Schema("evidence", "Evidence: what guards keep about one partition", lambda: msgspec.json.schema(Evidence)),
     Schema("verdict", "Verdict: the judgement of one sample", _verdict),
 )
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Iterable
+from typing import Annotated
 
 import msgspec
 
@@ -27,6 +28,10 @@ CAPACITY = 4096
 _KEY_BYTES = 64
 _KEPT_BYTES = 30
 
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Nth = Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+_Name = Annotated[str, msgspec.Meta(max_length=_KEY_BYTES)]
+
 
 class Entry(msgspec.Struct, array_like=True, gc=False):
     """What was seen of one source since it was last followed.
@@ -37,17 +42,17 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
     log10 of that which led to the last accusation, `counts` are the p-values of this round by cell.
     """
 
-    name: str
-    number: int
-    missed: int
-    first: int
-    last: int
-    counts: list[int]
-    records: int = 0
-    held: int = 0
-    epoch: int = 0
-    rounds: int = 1
-    since: int = 0
+    name: _Name
+    number: _Nth
+    missed: _Count
+    first: _Count
+    last: _Count
+    counts: list[_Count]
+    records: _Count = 0
+    held: _Count = 0
+    epoch: _Count = 0
+    rounds: _Nth = 1
+    since: _Count = 0
     evidence: float = 0.0
 
     @property

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -49,19 +49,31 @@ _FLOOR = -3.0
 a source can use up, or a stolen account."""
 
 
+_Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
+_Thresholds = Annotated[tuple[Annotated[float, msgspec.Meta(gt=0, le=2)], ...], msgspec.Meta(min_length=1)]
+
+
 class Suspicion(msgspec.Struct, frozen=True, dict=True):
     """Thresholds t_j (J,), ascending, their bounds u_j (J,), and which of them decides a way back.
 
     `bundle`: the digest that all counts belong to; `level`: what is left of it for the stream, over `places`
-    partitions, each of which numbers its sources by itself.
+    partitions, each of which numbers its sources by itself. Raises ValueError where these do not fit each other.
     """
 
     bundle: str
-    thresholds: tuple[float, ...]
-    bounds: tuple[float, ...]
-    back: int
-    level: float
-    places: int = 1
+    thresholds: _Thresholds
+    bounds: tuple[_Share, ...]
+    back: Annotated[int, msgspec.Meta(ge=0)]
+    level: _Share
+    places: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+    def __post_init__(self) -> None:
+        if not len(self.bounds) == len(self.thresholds) > self.back:
+            raise ValueError("thresholds and bounds do not fit each other")
+
+    def counts_like(self, other: Suspicion) -> bool:
+        """Whether counts by one are counts by the other: of the same bundle, with the same thresholds."""
+        return (self.bundle, self.thresholds) == (other.bundle, other.thresholds)
 
     @property
     def cells(self) -> int:

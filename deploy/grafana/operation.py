@@ -104,6 +104,12 @@ OPERATION = Page(
                     description="By number alone: their names are on /sources, with the evidence.",
                 ),
                 Panel(
+                    "Drift of all sources together",
+                    "lines",
+                    [(f"max by (watched) (guard_drift_evidence_ratio{OF})", "{{watched}}")],
+                    description="Evidence that the data have changed, as a share of what is an alarm, on a log scale.",
+                ),
+                Panel(
                     "Forged headers, stubs and records missed",
                     "lines",
                     [

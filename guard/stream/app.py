@@ -37,10 +37,9 @@ from guard.stream.security import Connection, connection
 from guard.stream.server import Health, StatusServer
 from guard.stream.serving import ReloadOutcome, Serving
 from guard.stream.settings import GuardSettings
-from guard.stream.sources import Sources, suspicion_for
 from guard.stream.transport import ListConsumer, ListSchema, ListTransport, NoTables, assert_internals
 from guard.stream.watchdog import Stalled, Watchdog
-from guard.suspicion import Suspicion
+from guard.stream.witness import Norm, Witness, norm_of, place_of
 
 __all__ = ["GuardApp", "GuardWorker"]
 
@@ -111,7 +110,7 @@ class GuardApp(faust.App):
             ready_seconds=settings.guard.ready_seconds,
         )
         self._out: Any = None
-        self._sources: Sources | None = None
+        self._witness: Witness | None = None
         self._remembered: Remembered | None = None
         self.on_partitions_assigned.connect(cast("Any", self._assigned))
         self.on_partitions_revoked.connect(cast("Any", self._revoked))
@@ -135,7 +134,7 @@ class GuardApp(faust.App):
         self._out = AIOKafkaProducer(**_producer_settings(self.settings, self.connection, facts))
         await self._out.start()
         self._facts = facts
-        await self._open_sources()
+        await self._open_witness()
         self._protocol = self._new_protocol(facts)
         _spare_the_collector()
         self.health.model_verified(True)  # noqa: FBT003 – one bit of state
@@ -145,8 +144,8 @@ class GuardApp(faust.App):
         """What runs beside the stream from its start on."""
         await super().on_started_init_extra_tasks()
         self.add_future(self._watch_lag())
-        if self._sources is not None:
-            self.add_future(self._remember(self._sources))
+        if self._witness is not None:
+            self.add_future(self._remember(self._witness))
         if self.settings.model.reload_seconds:
             self.add_future(self._reload())
 
@@ -159,9 +158,9 @@ class GuardApp(faust.App):
             _LEAVE_SECONDS if failed else guard.scoring_timeout_seconds + guard.delivery_timeout_seconds
         )
         await super().on_stop()
-        if self._remembered is not None and self._sources is not None:
+        if self._remembered is not None and self._witness is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._sources.keep(), _FLUSH_SECONDS)
+                await asyncio.wait_for(self._witness.keep(), _FLUSH_SECONDS)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._remembered.stop(), _FLUSH_SECONDS)
         if self._out is not None:
@@ -172,21 +171,22 @@ class GuardApp(faust.App):
         limit = self.settings.guard.max_record_bytes
         return Serving.open(self.settings.model, max_record_bytes=limit, watcher=self.metrics)
 
-    async def _open_sources(self) -> None:
-        blame = self.settings.blame
-        if not blame.count:
+    async def _open_witness(self) -> None:
+        evidence, facts = self.settings.evidence, self._facts
+        if not evidence.count:
             return
-        suspicion = await asyncio.to_thread(self._suspicion, self._serving.current)
-        if blame.topic is not None:
-            self._remembered = Remembered(self.connection, blame.topic)
+        norm = await asyncio.to_thread(self._norm, self._serving.current)
+        if evidence.topic is not None:
+            self._remembered = Remembered(self.connection, evidence.topic)
             await self._remembered.start()
-        self._sources = Sources(suspicion, self._facts.cluster, hold=blame.hold, remembered=self._remembered)
+        places = {place_of(facts.cluster, name, n) for name, count in facts.inputs.items() for n in range(count)}
+        self._witness = Witness(norm, facts.cluster, places, hold=evidence.hold_accused, remembered=self._remembered)
 
-    def _suspicion(self, bundle: Bundle) -> Suspicion:
-        return suspicion_for(bundle, self.settings.blame, self._facts.partitions)
+    def _norm(self, bundle: Bundle) -> Norm:
+        return norm_of(bundle, self.settings.evidence, sum(self._facts.inputs.values()))
 
     def _standings(self) -> bytes:
-        return b"{}" if self._sources is None else self._sources.standings()
+        return b"{}" if self._witness is None else self._witness.standings()
 
     def _new_protocol(self, facts: Facts) -> Protocol:
         settings = self.settings
@@ -199,7 +199,7 @@ class GuardApp(faust.App):
             self.metrics,
             mode=settings.guard.mode,
             scoring_timeout_seconds=settings.guard.scoring_timeout_seconds,
-            sources=self._sources,
+            witness=self._witness,
         )
 
     async def _judge(self, stream: Any) -> None:
@@ -220,17 +220,17 @@ class GuardApp(faust.App):
 
     async def _revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
         """Nothing of these partitions is in work any more: whoever gets them goes on from what is written here."""
-        if self._sources is not None:
-            await self._sources.leave([(tp.topic, tp.partition) for tp in revoked])
+        if self._witness is not None:
+            await self._witness.leave([(tp.topic, tp.partition) for tp in revoked])
 
-    async def _remember(self, sources: Sources) -> None:
+    async def _remember(self, witness: Witness) -> None:
         """Tells other guards what was counted here, and takes note of theirs; what fails is tried again."""
         while not self.should_stop:
-            await self.sleep(self.settings.blame.keep_seconds)
-            if not await sources.keep():
+            await self.sleep(self.settings.evidence.keep_seconds)
+            if not await witness.keep():
                 self.metrics.evidence_not_written()
             try:
-                await sources.listen()
+                await witness.listen()
             except Exception as error:  # noqa: BLE001 – whatever a client raises while brokers come and go
                 _LOG.warning("evidence of other guards could not be read", reason=repr(error))
 
@@ -242,8 +242,9 @@ class GuardApp(faust.App):
 
     async def _watch_lag(self) -> None:
         while not self.should_stop:
-            if self._sources is not None:
-                self.metrics.sources(self._sources.accused, self._sources.followed)
+            if self._witness is not None:
+                self.metrics.sources(self._witness.accused, self._witness.followed)
+                self.metrics.drift(self._witness.drift())
             if not await self._is_behind():
                 self._watchdog.progress()
                 self.health.progress()
@@ -281,8 +282,8 @@ class GuardApp(faust.App):
             _LOG.error("bundle refused; the one that serves goes on", role=outcome.role, reason=outcome.error)
             return
         if outcome.role == "current":
-            suspicion = await asyncio.to_thread(self._suspicion, outcome.bundle) if self._sources else None
-            await self._protocol.swap(suspicion)
+            norm = await asyncio.to_thread(self._norm, outcome.bundle) if self._witness else None
+            await self._protocol.swap(norm)
         self.metrics.model(_card(outcome.bundle), outcome.role)
         _LOG.info("bundle in use", role=outcome.role, model=outcome.bundle.manifest.name, digest=outcome.bundle.digest)
 

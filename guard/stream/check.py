@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from guard.errors import BundleRefused, GuardError, MissingRuntime, WrongUse
@@ -55,12 +55,12 @@ class Facts:
     """What the guard must know of its cluster before it writes.
 
     `cluster`: its id, with which origins begin; `record_bytes`: the smallest `max.message.bytes` of the outputs, for
-    one whose settings this user may not read Kafka's default; `partitions`: of all inputs together.
+    one whose settings this user may not read Kafka's default; `inputs`: the partitions of each input.
     """
 
     cluster: str
     record_bytes: int
-    partitions: int = 1
+    inputs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _ask(admin: Any, settings: GuardSettings, found: list[Finding]) -> Facts | N
         if _failed(found):
             return None
     record_bytes = min(topics[name].max_message_bytes or DEFAULT_MESSAGE_BYTES for name in names.outputs)
-    return Facts(cluster, record_bytes, sum(topics[name].partitions for name in names.input))
+    return Facts(cluster, record_bytes, {name: topics[name].partitions for name in names.input})
 
 
 def _topics(admin: Any, facts: Mapping[str, TopicFacts], settings: GuardSettings) -> Iterator[Finding]:
@@ -225,7 +225,7 @@ def _presence(facts: Mapping[str, TopicFacts], settings: GuardSettings) -> Itera
 
 def _evidence(admin: Any, settings: GuardSettings) -> Iterator[Finding]:
     """The topic of evidence: read and written by every guard, and compacted, or it would grow for ever or forget."""
-    name = settings.blame.topic
+    name = settings.evidence.topic
     if name is None:
         return
     facts = topic_facts(admin, [name])[name]

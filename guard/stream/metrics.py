@@ -16,6 +16,7 @@ from typing import Literal, get_args
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 
+from guard.drift import DriftReading, Watched
 from guard.routing import Mode, Sink
 from guard.stream.delivery import FAILURES
 from guard.stream.histogram import BulkHistogram
@@ -115,8 +116,14 @@ class StreamMetrics:
         self._accused.set(accused)
         self._followed.set(followed)
 
+    def drift(self, readings: Mapping[Watched, DriftReading]) -> None:
+        """Set how near to an alarm each thing is that is watched."""
+        for watched, reading in readings.items():
+            self._drifting.labels(watched).set(reading.alarmed)
+            self._drift_strength.labels(watched).set(reading.strength)
+
     def evidence_not_written(self) -> None:
-        """Count a time that the evidence about sources could not be written to its topic."""
+        """Count a time that evidence could not be written to its topic."""
         self._unwritten.inc()
 
     def stubs(self, count: int) -> None:
@@ -225,8 +232,17 @@ class StreamMetrics:
         self._accused = self._gauge("guard_accused_sources", "Sources that stand accused of sending poison.")
         self._followed = self._gauge("guard_followed_sources", "Sources followed, once for each partition.")
         self._unwritten = self._counter(
-            "guard_evidence_write_failures_total", "Times that evidence about sources could not be written."
+            "guard_evidence_write_failures_total", "Times that evidence could not be written to its topic."
         )
+        self._drifting = self._gauge(
+            "guard_drift_alarmed_partitions", "Partitions whose data have changed.", ["watched"]
+        )
+        self._drift_strength = self._gauge(
+            "guard_drift_evidence_ratio", "Evidence of drift over what is an alarm, both as logarithms.", ["watched"]
+        )
+        for watched in get_args(Watched):
+            self._drifting.labels(watched)
+            self._drift_strength.labels(watched)
         self._stubs = self._counter("guard_stub_records_total", "Records too large for any output, told by a stub.")
         self._missed = self._counter(
             "guard_missed_records_total", "Records that retention deleted before they could be judged."

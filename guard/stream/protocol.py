@@ -31,8 +31,7 @@ from guard.stream.headers import GuardHeaders, Stamp
 from guard.stream.metrics import Stage, StreamMetrics
 from guard.stream.outgoing import Limits, Prepared, prepare
 from guard.stream.serving import Serving
-from guard.stream.sources import Sources
-from guard.suspicion import Suspicion
+from guard.stream.witness import Norm, Witness
 from guard.verdict import HoldReason, Status, Verdict
 
 __all__ = ["Identity", "Protocol", "ScoringHung"]
@@ -76,7 +75,7 @@ class Protocol:
         *,
         mode: Mode,
         scoring_timeout_seconds: float,
-        sources: Sources | None = None,
+        witness: Witness | None = None,
     ) -> None:
         self._identity = identity
         self._serving = serving
@@ -85,7 +84,7 @@ class Protocol:
         self._metrics = metrics
         self._mode: Mode = mode
         self._scoring_timeout = scoring_timeout_seconds
-        self._sources = sources
+        self._witness = witness
         self._thread = ThreadPoolExecutor(1, "scoring")
         self._turn = asyncio.Lock()  # a list is judged and marked by one model
         self._headers = _headers(identity, serving.current)
@@ -110,12 +109,12 @@ class Protocol:
         """Steps 2 to 6 for consecutive records of one partition. Raises DeliveryFailed or ScoringHung."""
         await self._deliver(await self._judge(records))
 
-    async def swap(self, suspicion: Suspicion | None = None) -> None:
-        """Lets a bundle that waits serve from the next list on; `suspicion` is what its p-values say of sources."""
+    async def swap(self, norm: Norm | None = None) -> None:
+        """Lets a bundle that waits serve from the next list on; `norm` is what its p-values are evidence of."""
         async with self._turn:
             self._serving.swap()
-            if self._sources is not None and suspicion is not None:
-                self._sources.use(suspicion)
+            if self._witness is not None and norm is not None:
+                self._witness.use(norm)
 
     async def _finish(self, event: Any, ready: _Ready, finished: Callable[[], Awaitable[None]]) -> None:
         await self._deliver(ready)  # 5, 6
@@ -125,12 +124,12 @@ class Protocol:
     async def _judge(self, records: Sequence[Any]) -> _Ready:
         async with self._turn:
             bundle = self._serving.current
-            if self._sources is not None:
-                await self._sources.begin(records[0].topic, records[0].partition)
+            if self._witness is not None:
+                await self._witness.begin(records[0].topic, records[0].partition)
             began, inference = time.perf_counter(), bundle.judgement.runtime.busy_seconds
             verdicts = await self._judged(bundle, [record.value or b"" for record in records])
-            if self._sources is not None:
-                verdicts = self._sources.held(verdicts)
+            if self._witness is not None:
+                verdicts = self._witness.held(verdicts)
             judged = time.perf_counter()
             prepared = self._prepared(bundle, records, verdicts)
         stages: dict[Stage, float] = {"judge": judged - began, "produce": time.perf_counter() - judged}
@@ -145,8 +144,8 @@ class Protocol:
             raise
         stages: dict[Stage, float] = {**ready.stages, "deliver": time.perf_counter() - began}
         self._metrics.batch(prepared.verdicts, stages, ready.inference_seconds)
-        if self._sources is not None:
-            self._sources.count(records, prepared.verdicts)
+        if self._witness is not None:
+            self._witness.count(records, prepared.verdicts)
         self._metrics.latency([record.timestamp for record in records], time.time())
         self._metrics.forged_headers(prepared.forged_headers)
         self._metrics.stubs(prepared.stubs)

@@ -1,10 +1,11 @@
-"""Evidence about sources on a compacted topic: one record for each input partition, and the last of it counts.
+"""Evidence on a compacted topic: one record for each input partition, and the last of it counts.
 
-The key is cluster/topic/partition of the input, the value everything counted there, up to which offset (`PlaceState`).
+The key is cluster/topic/partition of the input, the value everything counted there, up to which offset (`Evidence`).
 So what was counted and up to where is written whole or not at all: a guard that takes over reads the last state, passes
 over what that has counted and counts the rest. What a killed guard had counted and not yet written is lost, at most
 `keep_seconds` of it; that depends on nobody's p-values, so the evidence stays valid. A guard that was frozen and goes
-on may write an old state; who reads passes over a state that is behind another one.
+on may write an old state; who reads passes over a state that is behind another one. So is what cannot be read, and what
+stands under a key that is not its own.
 
 Writing never stops the stream: what fails is told, counted, and written again with the next state.
 """
@@ -17,13 +18,14 @@ from typing import Any
 
 import structlog
 
-from guard.blame import PlaceState, StateUnreadable
+from guard.blame import StateUnreadable
 from guard.errors import GuardError
+from guard.stream.evidence import Evidence
 from guard.stream.security import Connection
 
 __all__ = ["Remembered"]
 
-_LOG = structlog.get_logger("guard.sources")
+_LOG = structlog.get_logger("guard.evidence")
 
 _READ_SECONDS = 30.0
 """All states together are a few MB; a broker that does not give them in this time is down."""
@@ -64,15 +66,15 @@ class Remembered:
             if client is not None:
                 await client.stop()
 
-    async def news(self) -> list[PlaceState]:
-        """What was written since the last call, up to the end that the topic has now: the furthest state of each place.
+    async def news(self) -> list[Evidence]:
+        """What was written since the last call, up to the end that the topic has now; nothing that is behind.
 
         Raises GuardError when the brokers do not give it in time.
         """
         async with self._turn:
             try:
                 async with asyncio.timeout(_READ_SECONDS):
-                    return [state async for state in self._read()]
+                    return [evidence async for evidence in self._read()]
             except TimeoutError as error:
                 raise GuardError(
                     f"topic {self._topic} was not read within {_READ_SECONDS:g} s. See whether the brokers are up."
@@ -87,12 +89,12 @@ class Remembered:
         end: int = ends[place]
         return end
 
-    async def write(self, states: Iterable[PlaceState]) -> bool:
-        """Writes states and waits until they are on disk. False, and a line in the log, where that fails."""
+    async def write(self, evidence: Iterable[Evidence]) -> bool:
+        """Writes it and waits until they are on disk. False, and a line in the log, where that fails."""
         try:
             async with asyncio.timeout(_WRITE_SECONDS):
-                for state in states:
-                    await self._writer.send_and_wait(self._topic, state.to_bytes(), key=state.place.encode())
+                for one in evidence:
+                    await self._writer.send_and_wait(self._topic, one.to_bytes(), key=one.place.encode())
         except Exception as error:  # noqa: BLE001 – whatever the client raises, records must go on being judged
             _LOG.warning("evidence could not be written", topic=self._topic, reason=repr(error))
             return False
@@ -101,21 +103,25 @@ class Remembered:
     async def _read(self) -> Any:
         partitions = sorted(self._reader.assignment())
         ends = await self._reader.end_offsets(partitions)
-        found: list[bytes] = []
+        found: list[Any] = []
         for partition in partitions:
             while await self._reader.position(partition) < ends[partition]:
                 batch = await self._reader.getmany(partition, timeout_ms=_POLL_MILLISECONDS)
-                found += [record.value or b"" for record in batch.get(partition, [])]
-        for value in found:
-            state = _state(value)
-            if state is not None and state.through >= self._latest.get(state.place, 0):
-                self._latest[state.place] = state.through
-                yield state
+                found += batch.get(partition, [])
+        for record in found:
+            evidence = _evidence(record)
+            if evidence is not None and evidence.through >= self._latest.get(evidence.place, 0):
+                self._latest[evidence.place] = evidence.through
+                yield evidence
 
 
-def _state(value: bytes) -> PlaceState | None:
+def _evidence(record: Any) -> Evidence | None:
     try:
-        return PlaceState.from_bytes(value)
+        found = Evidence.from_bytes(record.value or b"")
     except StateUnreadable as error:
-        _LOG.error("a record of evidence is passed over", reason=str(error))
+        _LOG.error("a record of evidence is passed over", offset=record.offset, reason=str(error))
         return None
+    if found.place.encode() != record.key:
+        _LOG.error("a record of evidence is passed over", offset=record.offset, reason="its key is of another place")
+        return None
+    return found

@@ -26,7 +26,7 @@ from guard.routing import Mode
 from guard.runtime import Device
 
 __all__ = [
-    "BlameSettings",
+    "EvidenceSettings",
     "GuardSettings",
     "HttpSettings",
     "JudgingSettings",
@@ -213,22 +213,22 @@ class JudgingSettings(_Section):
         return self
 
 
-class BlameSettings(_Section):
-    """Evidence against single sources: whether it is counted, where it is kept, and what follows from it."""
+class EvidenceSettings(_Section):
+    """Evidence about sources and about drift: whether it is counted, where it is kept, and what follows."""
 
     count: bool = Field(default=True, examples=["true"])
     topic: _Topic | None = Field(None, examples=['"samples.evidence"'])
-    hold: bool = Field(default=False, examples=["false"])
+    keep_seconds: _Seconds = Field(10.0, examples=["10"])
     level: float = Field(0.01, gt=0, le=0.5, examples=["0.01"])
     tolerated_share: float = Field(0.005, ge=0, le=0.5, examples=["0.005"])
-    keep_seconds: _Seconds = Field(10.0, examples=["10"])
+    hold_accused: bool = Field(default=False, examples=["false"])
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.hold and not (self.count and self.topic):
+        if self.hold_accused and not (self.count and self.topic):
             _refuse(
-                "blame.hold: without count and a topic a restart would let every accused source through; write "
-                'count = true and topic = "samples.evidence"'
+                "evidence.hold_accused: without count and a topic a restart would let every accused source through; "
+                'write count = true and topic = "samples.evidence"'
             )
         return self
 
@@ -263,14 +263,15 @@ class GuardSettings(BaseSettings):
     topics: TopicSettings
     model: ModelSettings
     guard: JudgingSettings = JudgingSettings()
-    blame: BlameSettings = BlameSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.blame.topic in (*self.topics.input, *self.topics.outputs):
-            _refuse(f"blame.topic: {self.blame.topic!r} holds records; give the evidence a topic of its own")
+        own = self.evidence.topic
+        if own in (*self.topics.input, *self.topics.outputs, self.topics.ledger):
+            _refuse(f"evidence.topic: {own!r} holds something else already; give the evidence a topic of its own")
         return self
 
     @classmethod

@@ -39,14 +39,15 @@ _REVIEW_MS = 30 * _DAY_MS
 _HISTORY_MS = 30 * _DAY_MS
 """How long every decision stays at least; after that, the last one of each record."""
 
-_REMEMBERED = {
+_EVIDENCE = {
     "cleanup.policy": "compact",
+    "message.timestamp.type": "LogAppendTime",
     "max.message.bytes": str(4 << 20),
     "min.cleanable.dirty.ratio": "0.1",
     "segment.bytes": str(16 << 20),
 }
-"""Evidence: only the last state of each partition counts. Small segments, since what is written to is never compacted,
-and who starts reads all of it."""
+"""Only the last state of each partition counts. Small segments, since what is written to is never compacted, and who
+starts reads all of it; the brokers' clocks, since they would refuse what a guard's clock puts into the future."""
 
 _FOREVER = 2**63 - 1
 _UNLIMITED = -1
@@ -139,9 +140,8 @@ def wanted_topics(
     configs |= {settings.topics.quarantine: reviewed, settings.topics.dead_letter: reviewed}
     configs |= {settings.topics.ledger: _decisions(shared)}
     wanted = [WantedTopic(name, count, copies, config) for name, config in configs.items()]
-    if settings.blame.topic is not None:
-        remembered = _REMEMBERED | {"min.insync.replicas": shared["min.insync.replicas"]}
-        wanted.append(WantedTopic(settings.blame.topic, 1, copies, remembered))
+    if settings.evidence.topic is not None:
+        wanted.append(WantedTopic(settings.evidence.topic, 1, copies, {**shared, **_EVIDENCE}))
     return tuple(wanted)
 
 
