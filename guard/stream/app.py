@@ -199,6 +199,7 @@ class GuardApp(faust.App):
             self.metrics,
             mode=settings.guard.mode,
             scoring_timeout_seconds=settings.guard.scoring_timeout_seconds,
+            model_free=lambda: cast("ListConsumer", self.consumer).model_free(),
             witness=self._witness,
         )
 

@@ -63,7 +63,7 @@ class _Ready:
 
 
 class Protocol:
-    """Steps 2 to 6 for one list after the other; `run` is all eight."""
+    """Steps 2 to 6 for one list after the other; `run` is all eight. `model_free` is told after step 4 of each."""
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class Protocol:
         *,
         mode: Mode,
         scoring_timeout_seconds: float,
+        model_free: Callable[[], None],
         witness: Witness | None = None,
     ) -> None:
         self._identity = identity
@@ -84,6 +85,7 @@ class Protocol:
         self._metrics = metrics
         self._mode: Mode = mode
         self._scoring_timeout = scoring_timeout_seconds
+        self._model_free = model_free
         self._witness = witness
         self._thread = ThreadPoolExecutor(1, "scoring")
         self._turn = asyncio.Lock()  # a list is judged and marked by one model
@@ -130,6 +132,8 @@ class Protocol:
             verdicts = await self._judged(bundle, [record.value or b"" for record in records])
             if self._witness is not None:
                 verdicts = self._witness.held(verdicts)
+            self._model_free()
+            await asyncio.sleep(0)  # the next list is asked for while this one is marked
             judged = time.perf_counter()
             prepared = self._prepared(bundle, records, verdicts)
         stages: dict[Stage, float] = {"judge": judged - began, "produce": time.perf_counter() - judged}

@@ -58,6 +58,9 @@ _SPARSE_SECONDS = 0.025
 
 _GAP_SECONDS = 1.0
 
+_AHEAD_SECONDS = 1.0
+"""A model that is busy for longer gets its next list fetched all the same; the stream's queue bounds how many wait."""
+
 
 def assert_internals() -> None:
     """Raises MissingRuntime when Faust, mode or aiokafka is not the one whose internals are overridden here."""
@@ -133,6 +136,17 @@ class ListConsumer(driver.Consumer):
         self._fetched: set[TP] = set()
         self._missed = 0
         self._asked: dict[TP, float] = {}
+        self._ahead = 0
+        self._model_free = asyncio.Event()
+
+    def model_free(self) -> None:
+        """One list has been judged. Before the last one is, no more are fetched: they would age where nobody sees it.
+
+        So the records that come meanwhile wait together at the broker, and are one list.
+        """
+        self._ahead = max(0, self._ahead - 1)
+        if not self._ahead:
+            self._model_free.set()
 
     def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
         self._lists = _ListConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -166,6 +180,7 @@ class ListConsumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """Back to the committed offsets. What was fetched and not acknowledged will be fetched again."""
         await super().perform_seek()
+        self._ahead = 0  # what was handed on and not judged is dropped
         self._judged.update(self._read_offset)
 
     async def lags(self) -> Mapping[TP, int]:
@@ -216,6 +231,10 @@ class ListConsumer(driver.Consumer):
             # A rebalance. The generation is read only after it: lists fetched under the new one must not be dropped.
             await self.wait(cast("Any", self.can_resume_flow))
             return
+        if self._ahead:
+            await self.wait_first(self._model_free.wait(), self.suspend_flow.wait(), timeout=_AHEAD_SECONDS)
+            self._ahead = 0
+            return
         generation = self.app.consumer_generation_id
         asked = monotonic()
         lists, _ = await self._wait_next_records(timeout=1.0)
@@ -225,7 +244,8 @@ class ListConsumer(driver.Consumer):
         elif self._is_over(generation):
             await self._seek_back()
         else:
-            self._fetched = set(lists)
+            self._fetched, self._ahead = set(lists), len(lists)
+            self._model_free.clear()
             for tp, records in lists.items():
                 if not await self._hand_on(tp, records, generation):
                     break  # the rebalance seeks before it resumes

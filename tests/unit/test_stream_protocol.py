@@ -69,6 +69,7 @@ def run(
     seconds: float = 30,
     *,
     quiet_after: bool = False,
+    model_free: Callable[[], None] = lambda: None,
 ) -> StreamMetrics:
     """`quiet_after`: the stream does not end after its last event, but nothing comes any more."""
     metrics = StreamMetrics("enforce")
@@ -91,6 +92,7 @@ def run(
             metrics,
             mode="enforce",
             scoring_timeout_seconds=seconds,
+            model_free=model_free,
         )
         await asyncio.wait_for(protocol.run(stream(), finished), 60)
 
@@ -141,8 +143,13 @@ def test_the_next_list_is_judged_while_one_is_confirmed_and_produced_after_its_a
                 await asyncio.sleep(0.001)
             await super().deliver(partition, outgoing)
 
-    run(Broken(serving.current, judge), Slow(), [Event(records(0), log), Event(records(5), log)], log)
-    assert log == ["judge 0", "deliver", "judge 5", "ack 0", "finished", "deliver", "ack 5", "finished"]
+    def free() -> None:
+        log.append("model free")
+
+    two = [Event(records(0), log), Event(records(5), log)]
+    run(Broken(serving.current, judge), Slow(), two, log, model_free=free)
+    first, second = ["judge 0", "model free", "deliver"], ["judge 5", "model free", "ack 0", "finished", "deliver"]
+    assert log == [*first, *second, "ack 5", "finished"]
 
 
 def test_a_delivery_that_fails_ends_the_guard_also_when_no_record_follows(serving: Serving) -> None:
