@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Callable
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated
 
 import typer
 
+from guard.cli.shared_options import filled_from
 from guard.review.filters import Filter, State, parse_duration, parse_time
 
 __all__ = ["with_filter"]
@@ -58,22 +57,5 @@ def _options(
     )
 
 
-def with_filter(command: Callable[..., None]) -> Callable[..., None]:
-    """`command`, whose parameter `chosen` is filled from the options above."""
-    own, shared = inspect.signature(command), inspect.signature(_options)
-    names = set(shared.parameters)
-
-    def run(**arguments: Any) -> None:
-        chosen = _options(**{name: value for name, value in arguments.items() if name in names})
-        command(chosen=chosen, **{name: value for name, value in arguments.items() if name not in names})
-
-    kept = [parameter for name, parameter in own.parameters.items() if name != "chosen"]
-    hints = {**get_type_hints(_options, include_extras=True), **get_type_hints(command, include_extras=True)}
-    parameters = [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
-        for parameter in (*kept, *shared.parameters.values())
-    ]
-    run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    return run
+with_filter = filled_from("chosen", _options)
+"""Decorates commands whose parameter `chosen` is filled from the options above."""

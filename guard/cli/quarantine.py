@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from guard.cli.filter_options import with_filter
+from guard.cli.shared_options import filled_from
 from guard.errors import WrongUse
 from guard.review.decision import Action
 from guard.review.filters import Filter
@@ -31,17 +32,49 @@ _Folder = Annotated[
     Path | None, typer.Option(help="Instead of Kafka: a folder that `depois filter` wrote.", metavar="DIR")
 ]
 _AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_Origins = Annotated[
-    list[str] | None, typer.Argument(metavar="[ORIGIN]...", help="Records by guard-origin; else the options choose.")
-]
 _Why = Annotated[str, typer.Option(help="The reason, for whoever reads the decision later.", metavar="TEXT")]
 _Reviewer = Annotated[
     str | None, typer.Option(help="Who decides; else the Kafka user, else the user of this machine.", metavar="NAME")
 ]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would be done.")]
-_Rate = Annotated[float | None, typer.Option(min=0.1, help="Decisions per second, at most.")]
-_Max = Annotated[int, typer.Option("--max", min=1, help="Refuse to decide about more than this at once.")]
-_All = Annotated[bool, typer.Option("--all", help="Take all undecided records, where nothing else chooses.")]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a decision is to be about, beside a filter; by whom, why, and how carefully."""
+
+    origins: list[str]
+    config: Path | None
+    folder: Path | None
+    why: str
+    reviewer: str | None
+    yes: bool
+    rate: float | None
+    most: int
+    everything: bool
+
+
+def _asked(
+    *,
+    origins: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ORIGIN]...", help="Records by guard-origin; else the options choose."),
+    ] = None,
+    config: _Config = None,
+    folder: _Folder = None,
+    why: _Why,
+    reviewer: _Reviewer = None,
+    yes: _Yes = False,
+    rate: Annotated[float | None, typer.Option(min=0.1, help="Decisions per second, at most.")] = None,
+    most: Annotated[int, typer.Option("--max", min=1, help="Refuse to decide about more than this at once.")] = 1000,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Take all undecided records, where nothing else chooses.")
+    ] = False,
+) -> _Asked:
+    return _Asked(origins or [], config, folder, why, reviewer, yes, rate, most, everything)
+
+
+_with_decision = filled_from("asked", _asked)
 
 
 @app.callback()
@@ -61,11 +94,12 @@ def list_held(
     chosen: Filter,
 ) -> None:
     """List held records."""
-    from guard.cli.quarantine_tables import as_row, show_list
+    from guard.cli.quarantine_tables import show_list
+    from guard.review.listing import as_row
     from guard.review.opening import with_quarantine
 
     async def work(quarantine: Quarantine) -> None:
-        found = _chosen(quarantine, None, chosen, order)
+        found = _chosen(quarantine, [], chosen, order)
         shown = found[:limit] if limit else found
         if as_json:
             for held in shown:
@@ -88,7 +122,8 @@ def show(
     as_json: _AsJson = False,
 ) -> None:
     """Show one held record, why it is held, and every decision about it."""
-    from guard.cli.quarantine_tables import as_row, show_record
+    from guard.cli.quarantine_tables import show_record
+    from guard.review.listing import as_row
     from guard.review.opening import with_quarantine
 
     async def work(quarantine: Quarantine) -> None:
@@ -123,42 +158,18 @@ def stats(*, config: _Config = None, folder: _Folder = None, as_json: _AsJson = 
 
 @app.command(epilog="Example: depois quarantine release --config guard.toml --source alice --why 'new camera' --yes")
 @with_filter
-def release(
-    origins: _Origins = None,
-    *,
-    config: _Config = None,
-    folder: _Folder = None,
-    why: _Why,
-    reviewer: _Reviewer = None,
-    yes: _Yes = False,
-    rate: _Rate = None,
-    most: _Max = 1000,
-    everything: _All = False,
-    chosen: Filter,
-) -> None:
+@_with_decision
+def release(*, asked: _Asked, chosen: Filter) -> None:
     """Write held records to the clean output as they once came. Final. Without --yes, only says what would be done."""
-    options = {"why": why, "reviewer": reviewer, "yes": yes, "rate": rate, "most": most, "everything": everything}
-    _decide(Action.RELEASED, origins, config, folder, chosen, **options)
+    _decide(Action.RELEASED, asked, chosen)
 
 
 @app.command(epilog="Example: depois quarantine reject --folder judged --max-p 0.0001 --why 'flipped labels' --yes")
 @with_filter
-def reject(
-    origins: _Origins = None,
-    *,
-    config: _Config = None,
-    folder: _Folder = None,
-    why: _Why,
-    reviewer: _Reviewer = None,
-    yes: _Yes = False,
-    rate: _Rate = None,
-    most: _Max = 1000,
-    everything: _All = False,
-    chosen: Filter,
-) -> None:
+@_with_decision
+def reject(*, asked: _Asked, chosen: Filter) -> None:
     """Mark held records as rejected; `reopen` takes that back. Without --yes, only says what would be done."""
-    options = {"why": why, "reviewer": reviewer, "yes": yes, "rate": rate, "most": most, "everything": everything}
-    _decide(Action.REJECTED, origins, config, folder, chosen, **options)
+    _decide(Action.REJECTED, asked, chosen)
 
 
 @app.command(epilog="Example: depois quarantine reopen Zq3xW1/samples/0/41 --config guard.toml --why 'slip' --yes")
@@ -172,8 +183,8 @@ def reopen(
     yes: _Yes = False,
 ) -> None:
     """Take rejections back: the records are undecided again."""
-    options = {"why": why, "reviewer": reviewer, "yes": yes, "rate": None, "most": len(origins), "everything": False}
-    _decide(Action.REOPENED, origins, config, folder, Filter(), **options)
+    asked = _Asked(origins, config, folder, why, reviewer, yes, rate=None, most=len(origins), everything=False)
+    _decide(Action.REOPENED, asked, Filter())
 
 
 @app.command(epilog="Example: depois quarantine export --config guard.toml --state rejected --out known-bad.jsonl")
@@ -192,7 +203,7 @@ def export(
     from guard.stream.export import one_line
 
     async def work(quarantine: Quarantine) -> None:
-        found = _chosen(quarantine, None, chosen)
+        found = _chosen(quarantine, [], chosen)
         gone = 0
         with open_output(out) as write:
             for first in range(0, len(found), BATCH):
@@ -206,44 +217,37 @@ def export(
     with_quarantine(config, folder, work)
 
 
-def _decide(
-    action: Action,
-    origins: list[str] | None,
-    config: Path | None,
-    folder: Path | None,
-    chosen: Filter,
-    **options: Any,
-) -> None:
+def _decide(action: Action, asked: _Asked, chosen: Filter) -> None:
     from guard.cli.quarantine_tables import show_plan, show_report
     from guard.review.batch import decide
     from guard.review.decision import checked_words
     from guard.review.opening import reviewer_name, with_quarantine
 
-    if not origins and not chosen.narrows and not options["everything"]:
+    if not asked.origins and not chosen.narrows and not asked.everything:
         raise WrongUse("name records, or choose them by options such as --source; --all takes everything undecided")
-    reviewer, why = checked_words(reviewer_name(options["reviewer"], config, folder), options["why"])
+    reviewer, why = checked_words(reviewer_name(asked.reviewer, asked.config, asked.folder), asked.why)
 
     async def work(quarantine: Quarantine) -> None:
-        found = _chosen(quarantine, origins, chosen)
-        if len(found) > options["most"]:
+        found = _chosen(quarantine, asked.origins, chosen)
+        if len(found) > asked.most:
             raise WrongUse(f"{len(found)} records are chosen; narrow the choice, or allow them with --max {len(found)}")
-        show_plan(action, found, reviewer, why, dry_run=not options["yes"])
-        if options["yes"] and found:
+        show_plan(action, found, reviewer, why, dry_run=not asked.yes)
+        if asked.yes and found:
             report = await decide(
-                quarantine, found, action, reviewer=reviewer, why=why, rate=options["rate"], progress=_progress
+                quarantine, found, action, reviewer=reviewer, why=why, rate=asked.rate, progress=_progress
             )
             show_report(action, report)
             if report.refused:
                 raise typer.Exit(_EXIT_REFUSED)
 
-    with_quarantine(config, folder, work)
+    with_quarantine(asked.config, asked.folder, work)
 
 
 def _progress(behind: int) -> None:
     typer.echo(f"{behind} decided", err=True)
 
 
-def _chosen(quarantine: Quarantine, origins: list[str] | None, chosen: Filter, order: Order = "arrival") -> list[Held]:
+def _chosen(quarantine: Quarantine, origins: list[str], chosen: Filter, order: Order = "arrival") -> list[Held]:
     if origins:
         return _by_origin(quarantine, origins)
     if chosen.expiring is not None and not quarantine.retention.known:

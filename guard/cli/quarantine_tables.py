@@ -5,44 +5,27 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import typer
 
 from guard.review.batch import Report
 from guard.review.decision import Action
 from guard.review.held import Held, HeldRecord
+from guard.review.listing import as_row, expiry, time_text
 from guard.review.quarantine import Quarantine
 from guard.review.queue import Group
 from guard.review.statistics import Statistics
 from guard.terminal import cell
 
-__all__ = ["as_row", "show_list", "show_plan", "show_record", "show_report", "show_statistics"]
+__all__ = ["show_list", "show_plan", "show_record", "show_report", "show_statistics"]
 
 _SHOWN_GROUPS = 10
 _SHOWN_REFUSALS = 20
 _SHOWN_VALUE = 2000
 
 _DOING = {Action.RELEASED: "release", Action.REJECTED: "reject", Action.REOPENED: "reopen"}
-
-
-def as_row(quarantine: Quarantine, held: Held) -> dict[str, Any]:
-    """One record for JSON, with its state, its last decision, and when it may be gone."""
-    latest = quarantine.desk.ledger.latest(held.origin)
-    row = {name: getattr(held, name) for name in Held.__slots__ if name != "place"}
-    numbers = {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-    return {
-        **numbers,
-        "judged": _time(held.judged),
-        "place": msgspec.to_builtins(held.place),
-        "state": str(quarantine.desk.ledger.state(held.origin) or "undecided"),
-        "disputed": held.origin in quarantine.desk.queue.disputed,
-        "expires_not_before": _time(_expiry(quarantine, held)),
-        "decision": None if latest is None else msgspec.to_builtins(latest),
-    }
 
 
 def show_list(quarantine: Quarantine, shown: Sequence[Held], chosen: int) -> None:
@@ -54,7 +37,7 @@ def show_list(quarantine: Quarantine, shown: Sequence[Held], chosen: int) -> Non
     for held in shown:
         state = quarantine.desk.ledger.state(held.origin) or "undecided"
         row = (held.origin, state, held.reason, _p(held.p_value), held.member, held.source, held.label)
-        times = (_time(held.judged) or "", _time(_expiry(quarantine, held)) or "")
+        times = (time_text(held.judged) or "", time_text(expiry(quarantine, held)) or "")
         table.add_row(*map(cell, (*row, held.suggested_label, *times)))
     _console().print(table)
     typer.echo(f"{len(shown)} of {chosen} chosen records; {quarantine.title} holds {len(quarantine.desk.queue)}")
@@ -156,15 +139,3 @@ def _console() -> Any:
 
 def _p(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.3g}"
-
-
-def _expiry(quarantine: Quarantine, held: Held) -> float:
-    kept = quarantine.retention.seconds
-    return held.timestamp / 1000 + kept if held.timestamp >= 0 and math.isfinite(kept) else math.nan
-
-
-def _time(seconds: float) -> str | None:
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):
-        return None
