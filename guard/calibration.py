@@ -134,13 +134,17 @@ class Fusion:
         """Judges `scores` (m, K); `labels`: (m,) class index, zeros for regression."""
         scored = np.isfinite(scores).all(axis=1)
         finite = np.where(scored[:, None], scores, 0.0).astype(np.float64)
-        loudness = _loudness(self.members, self.log_weights, finite)
+        loudness = self.loudness(finite)
         fired = loudness.argmax(axis=1)
         p = np.where(scored, self._fused_p(loudness, labels), np.nan)
         if self.rule == "zscore":
             held = -finite[:, self.mimic] < self.critic_below
             return Judged(p, held | ~scored, np.full_like(fired, self.mimic), scored)
         return Judged(p, (p <= self.alpha) | ~scored, fired, scored)
+
+    def loudness(self, scores: NDArray[np.floating[Any]]) -> Floats:
+        """(m, K) −log p̃_k + log w_k in nats of finite scores: how loud each member speaks, without an upper end."""
+        return _loudness(self.members, self.log_weights, scores.astype(np.float64, copy=False))
 
     def member_p_values(self, scores: NDArray[np.floating[Any]]) -> Floats:
         """(m, K) smooth p-value of each member alone; NaN where a score is not finite."""

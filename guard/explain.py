@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from guard.bundle import Bundle
 from guard.encoding import class_indices, label_value
-from guard.verdict import Verdict
+from guard.judge import Judge
+from guard.spec import ClassLabel
+from guard.verdict import HoldReason, Verdict
 
 __all__ = ["Explanation", "MemberOpinion", "Neighbour", "explain_record"]
 
@@ -39,10 +42,10 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The verdict of one record and its grounds. A record that was not scored has no opinions and no neighbours.
+    """The verdict of one record and its grounds. A record that was not scored has no opinions.
 
-    `x`: the encoded sample, None where the record is malformed or its label unknown; `suggested_label`: the label that
-    the trusted data speak for, of a clean sample too.
+    `x`: the encoded sample, None where the record is malformed; `suggested_label`: the label that the trusted data
+    speak for, of a clean sample too. Neighbours depend on x alone: a record with an unknown label has them.
     """
 
     verdict: Verdict
@@ -56,14 +59,27 @@ def explain_record(bundle: Bundle, record: bytes, neighbours: int = 5) -> Explan
     """Explains one record of the wire format, with up to `neighbours` trusted samples."""
     judge = bundle.judgement
     verdict = judge.judge([record])[0]
-    decoded = judge.decoder.decode([record])
-    if not len(decoded.x) or verdict.p_value is None:
-        return Explanation(verdict, decoded.x[0] if len(decoded.x) else None, None, (), ())
+    decoded = judge.decoder.decode(
+        [record if verdict.reason is not HoldReason.UNKNOWN_LABEL else _known(judge, record)]
+    )
+    if not len(decoded.x):
+        return Explanation(verdict, None, None, (), ())
     found = judge.score(decoded.x, decoded.y)
-    suggestion = label_value(judge.spec, found.suggestion[0].item())
+    if not np.isfinite(found.scores).all():
+        return Explanation(verdict, decoded.x[0], None, (), ())
     features = judge.runtime.run(["features"], decoded.x, decoded.y)[0][0]
     near = _neighbours(bundle, features, neighbours)
+    if verdict.reason is HoldReason.UNKNOWN_LABEL:
+        return Explanation(verdict, decoded.x[0], None, (), near)
+    suggestion = label_value(judge.spec, found.suggestion[0].item())
     return Explanation(verdict, decoded.x[0], suggestion, _opinions(bundle, found.scores, decoded.y), near)
+
+
+def _known(judge: Judge, record: bytes) -> bytes:
+    """The record with the first label of the specification, so that the rest of it can be decoded."""
+    label = judge.spec.label
+    values = label.values if isinstance(label, ClassLabel) else ()
+    return msgspec.json.encode({**msgspec.json.decode(record), "label": values[0]})
 
 
 def _opinions(bundle: Bundle, scores: NDArray[np.float32], y: NDArray[Any]) -> tuple[MemberOpinion, ...]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from rich.text import Text
 
-__all__ = ["blocks", "contact_sheet"]
+__all__ = ["blocks", "contact_sheet", "png"]
 
 _TILE = 128
 _MARGIN = 8
@@ -34,9 +34,12 @@ def contact_sheet(images: Sequence[NDArray[np.uint8]], captions: Sequence[str]) 
         left = index * width + _MARGIN
         draw.text((left, _MARGIN // 2), caption, fill="black")
         sheet.paste(tile, (left, _MARGIN + _CAPTION))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
-    return buffer.getvalue()
+    return _png(sheet)
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """PNG bytes of one `image` (height, width, channels), pixel for pixel."""
+    return _png(_pillow(image))
 
 
 def blocks(image: NDArray[np.uint8]) -> Text:
@@ -72,3 +75,9 @@ def _pillow(image: NDArray[Any]) -> Image:
     from PIL import Image
 
     return Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)).astype(np.uint8))
+
+
+def _png(picture: Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()

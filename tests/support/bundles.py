@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ TABLE = InputSpec(
     label=ClassLabel(values=("apple", "pear", "plum")),
 )
 NUMBER = InputSpec(input=TABLE.input, label=NumberLabel(minimum=-1000.0, maximum=1000.0))
+DIGITS = InputSpec(input=ImageInput(height=8, width=8, channels=1), label=ClassLabel(values=tuple(range(10))))
+"""The digits that scikit-learn ships: what a person can look at."""
 IMAGE = InputSpec(input=ImageInput(height=4, width=5, channels=1), label=ClassLabel(values=(0, 1)))
 
 WEIGHTS = (1.0, 0.5)
@@ -52,6 +55,9 @@ MEMBERS = tuple(
 def centroids(spec: InputSpec) -> NDArray[np.float32]:
     """(classes, d) the centre of each class in the features of the graph; one row of weights for regression."""
     rng = np.random.default_rng(5)
+    if spec == DIGITS:
+        x, y = digits()
+        return np.stack([(x[y == label] / np.float32(255)).mean(axis=0).ravel() for label in range(10)])
     if isinstance(spec.input, ImageInput):
         width = spec.input.height * spec.input.width * spec.input.channels
         return rng.uniform(0.2, 0.8, (len(spec.label.values), width)).astype(np.float32)
@@ -62,6 +68,10 @@ def centroids(spec: InputSpec) -> NDArray[np.float32]:
 def draw_samples(spec: InputSpec, n: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """`n` clean encoded samples."""
     rng = np.random.default_rng(seed)
+    if spec == DIGITS:
+        x, y = (rows[int(seed > 1) :: 2] for rows in digits())  # what bundles are made of, and what is sent
+        chosen = rng.permutation(len(x))[:n]
+        return x[chosen], y[chosen]
     centre = centroids(spec)
     y = rng.integers(0, len(centre), n)
     if isinstance(spec.input, ImageInput):
@@ -71,6 +81,15 @@ def draw_samples(spec: InputSpec, n: int, seed: int) -> tuple[NDArray[Any], NDAr
         return _legal(spec.input, centre[y] + rng.normal(0, 1, (n, centre.shape[1])), rng), y
     x = _legal(spec.input, rng.normal(0, 3, (n, centre.shape[1])), rng)
     return x, (np.nan_to_num(x) @ centre[0] + rng.normal(0, 1, n)).astype(np.float64)
+
+
+@cache
+def digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """1,797 images (n, 8, 8, 1) and what they show."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return (found.images * (255 / 16)).astype(np.uint8)[..., None], found.target.astype(np.int64)
 
 
 def _legal(table: TableInput, x: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:

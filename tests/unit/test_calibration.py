@@ -274,3 +274,15 @@ def _seconds(work: object) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def test_loudness_tells_apart_what_p_values_no_longer_do() -> None:
+    rng = np.random.default_rng(5)
+    rows = correlated(rng, 300, 2)
+    fusion = fuse(calibrate(rows, [1, 0.5]), 0.05)
+    far = rows.max(axis=0) + np.array([[5.0, 5.0], [50.0, 50.0]])
+    p = fusion.judge(far, labels_like(far)).p_values
+    assert p[0] == p[1]
+    loud = fusion.loudness(far)
+    assert (loud[1] > loud[0] + 1).all()
+    assert loud == pytest.approx(-np.log(fusion.member_p_values(far)) + np.log([1, 0.5]))

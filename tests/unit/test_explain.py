@@ -10,7 +10,7 @@ from rich.console import Console
 
 import guard
 from guard.explain import explain_record
-from guard.picture import blocks, contact_sheet
+from guard.picture import blocks, contact_sheet, png
 from guard.sample import encode_samples
 from guard.spec import InputSpec
 from guard.verdict import HoldReason
@@ -45,14 +45,24 @@ def test_the_member_that_fired_is_the_one_of_the_verdict(tmp_path: Path) -> None
     assert found.suggested_label == found.verdict.suggested_label == TABLE.label.values[y[0]]
 
 
-@pytest.mark.parametrize(("record", "reason"), [(b"{", "malformed_json"), (None, HoldReason.UNKNOWN_LABEL)])
-def test_what_was_not_scored_has_no_opinions(tmp_path: Path, record: bytes | None, reason: str) -> None:
-    bundle = guard.load_bundle(make_bundle(tmp_path / "bundle"), threads=1)
-    x, y = draw_samples(TABLE, 1, seed=31)
-    own = encode_samples(TABLE, x, y, ["test"])[0].replace(b'"label":"', b'"label":"un')
-    found = explain_record(bundle, record or own)
+def test_what_is_malformed_has_no_grounds(tmp_path: Path) -> None:
+    found = explain_record(guard.load_bundle(make_bundle(tmp_path / "bundle"), threads=1), b"{")
+    assert found.x is None
     assert found.members == found.neighbours == ()
-    assert found.verdict.reason == reason
+    assert found.verdict.reason == "malformed_json"
+
+
+@pytest.mark.parametrize("spec", [TABLE, IMAGE], ids=["table", "image"])
+def test_an_unknown_label_hides_neither_the_sample_nor_what_lies_near(tmp_path: Path, spec: InputSpec) -> None:
+    bundle = guard.load_bundle(make_bundle(tmp_path / "bundle", spec), threads=1)
+    x, y = draw_samples(spec, 1, seed=31)
+    own = encode_samples(spec, x, y, ["test"])[0]
+    unknown = own.replace(b'"label":"', b'"label":"un') if spec is TABLE else own.replace(b'"label":', b'"label":9')
+    known, found = explain_record(bundle, own), explain_record(bundle, unknown)
+    assert found.verdict.reason is HoldReason.UNKNOWN_LABEL
+    assert (found.members, found.suggested_label) == ((), None)
+    assert np.array_equal(found.x, known.x, equal_nan=True)
+    assert [near.origin for near in found.neighbours] == [near.origin for near in known.neighbours]
 
 
 def test_a_sample_on_which_the_graph_fails_is_explained_as_not_scored(tmp_path: Path) -> None:
@@ -72,6 +82,13 @@ def test_a_contact_sheet_shows_every_image(shape: tuple[int, ...]) -> None:
     assert sheet.format == "PNG"
     levels = {int(level) for level in np.unique(np.asarray(sheet))}
     assert {0, 120, 250} <= levels
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_is_the_image_pixel_for_pixel(channels: int) -> None:
+    image = np.arange(4 * 5 * channels, dtype=np.uint8).reshape(4, 5, channels)
+    found = np.asarray(Image.open(io.BytesIO(png(image))))
+    assert np.array_equal(found, np.broadcast_to(image, (4, 5, 3)))
 
 
 def test_blocks_draw_two_pixels_per_character() -> None:
