@@ -16,7 +16,7 @@ READY := .setup/ready-$(RUNTIME)
 # One worker a core, each with one thread: networks this small gain nothing from more, and lose much when they share.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: help setup demo test test-all lint bench bench-kafka experiments schemas lock browser kafka prometheus kustomize asyncapi sbom clean
+.PHONY: help setup demo test test-all lint bench bench-kafka experiments schemas lock browser axe kafka prometheus kustomize asyncapi sbom clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 22
@@ -38,10 +38,10 @@ $(READY): $(LOCK) deploy/locks/uv.txt pyproject.toml
 demo: $(READY) ## Train on real digits, filter a poisoned crowd, write demo-output/report.html
 	$(BIN)/depois demo
 
-test: $(READY) lint browser kafka prometheus kustomize asyncapi ## Lint and the test suite (what CI runs)
+test: $(READY) lint browser axe kafka prometheus kustomize asyncapi ## Lint and the test suite (what CI runs)
 	$(PYTEST)
 
-test-all: $(READY) lint browser kafka prometheus kustomize asyncapi ## The same with the slow tests
+test-all: $(READY) lint browser axe kafka prometheus kustomize asyncapi ## The same with the slow tests
 	$(PYTEST) -m "not bench"
 
 lint: $(READY) ## Formatting, ruff, mypy --strict, Dockerfile
@@ -73,6 +73,15 @@ browser: ## Install Chromium, with which the reports are tested
 	else
 	  echo "No Chromium here, and no right to install it: the browser tests will be skipped"
 	fi
+
+axe: ## Fetch axe-core through npm, with which the review page is tested for people who cannot see it
+	@test -s .setup/axe/axe.min.js && exit 0
+	command -v npm >/dev/null || { echo "No npm here: the review page is not held against axe-core's rules"; exit 0; }
+	echo "==> axe-core"
+	rm -rf .setup/axe && mkdir -p .setup/axe && cd .setup/axe
+	{ npm pack --silent axe-core@4.14.1 && tar xzf ./*.tgz --strip-components=1 package/axe.min.js; } >/dev/null 2>&1 \
+	  || echo "It could not be fetched: the test will be skipped"
+	rm -f ./*.tgz
 
 kafka: $(READY) ## Install a real Kafka broker for tests and the demo (needs Java and Maven)
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { command -v java && command -v mvn; } >/dev/null; then

@@ -14,6 +14,6 @@ compile quix.txt deploy/locks/quix.in
 for runtime in cpu gpu; do
   config=(--no-config); [ $runtime = cpu ] && config=(--config-file deploy/locks/cpu.toml)
   compile guard-$runtime.txt "${config[@]}" pyproject.toml --extra $runtime
-  compile trainer-$runtime.txt "${config[@]}" pyproject.toml --extra $runtime --extra train
-  compile dev-$runtime.txt "${config[@]}" pyproject.toml --extra $runtime --extra train --extra dev
+  compile trainer-$runtime.txt "${config[@]}" pyproject.toml --extra $runtime --extra train --extra review
+  compile dev-$runtime.txt "${config[@]}" pyproject.toml --extra $runtime --extra train --extra review --extra dev
 done

@@ -46,6 +46,7 @@ COMMANDS = {
     "quarantine": Command(
         "guard.cli.quarantine", "app", "Look through what is held; release or reject it, each record once."
     ),
+    "review": Command("guard.cli.review", "review", "Review what is held in the browser, on this machine alone."),
     "explain": Command("guard.cli.explain", "explain", "Show why one sample is judged as it is."),
     "demo": Command("training.cli.demo", "demo", "Poison a stream of real data, filter it and report what was held."),
     "attack": Command("training.cli.attack", "attack", "Make poisoned samples from your own rows, to test your guard."),
@@ -119,7 +120,9 @@ def _missing(name: str, error: ModuleNotFoundError) -> Exception:
     package = (error.name or "").partition(".")[0]
     if package in _OWN_PACKAGES:
         return error
-    extra = "cpu,train" if COMMANDS[name].module.startswith("training.") else "cpu"
+    extra = (
+        "cpu,review" if name == "review" else "cpu,train" if COMMANDS[name].module.startswith("training.") else "cpu"
+    )
     return MissingRuntime(
         f"`depois {name}` needs the package {package!r}, which is not installed: pip install 'depois-guard[{extra}]'"
     )

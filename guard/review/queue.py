@@ -7,7 +7,7 @@ of whole columns.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -148,6 +148,11 @@ class Queue:
             p = np.nan_to_num(self._columns["p"][found], nan=-1.0)
             found = found[np.argsort(p, kind="stable")]
         return found
+
+    def without(self, numbers: NDArray[np.int64], origins: Collection[str]) -> NDArray[np.int64]:
+        """The numbers but those of `origins`."""
+        dropped = [self._numbers[origin] for origin in origins if origin in self._numbers]
+        return numbers[~np.isin(numbers, dropped)] if dropped else numbers
 
     def take(self, numbers: Sequence[int] | NDArray[np.int64]) -> list[Held]:
         """The records of these numbers."""

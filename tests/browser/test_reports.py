@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.support.page import CHROMIUM
 from tests.unit.test_demo_measure import SCENARIO
 from tests.unit.test_demo_report import demo_of
 from tests.unit.test_report import _images, _regression, _story, _table
 from training.demo.report import render_report as render_demo
 from training.report.page import render_report
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 REPORTS = {
     "demo": lambda: render_demo(demo_of(SCENARIO)),
     "table": lambda: render_report(_story(_table(np.random.default_rng(0)))),
@@ -26,14 +23,6 @@ REPORTS = {
 }
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed; `make browser` installs it")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(params=REPORTS, scope="module")
