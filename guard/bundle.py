@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from guard.calibration import BoundaryRule, Calibration, Fusion, fuse
 from guard.decode import Decoder
-from guard.errors import BundleRefused
+from guard.errors import BundleRefused, WrongUse
+from guard.gate import AuditBound
 from guard.golden import Golden, replay
 from guard.graph import MAX_GRAPH_BYTES, audit_graph
 from guard.judge import Judge, Scores
@@ -26,7 +28,16 @@ from guard.spec import ClassLabel
 from guard.store import StoredBundle, read_files, write_files
 from guard.verdict import Verdict
 
-__all__ = ["Bundle", "ParsedBundle", "Recalibrated", "load_bundle", "parse_bundle", "recalibrate", "write_bundle"]
+__all__ = [
+    "Bundle",
+    "ParsedBundle",
+    "Recalibrated",
+    "carry_audit",
+    "load_bundle",
+    "parse_bundle",
+    "recalibrate",
+    "write_bundle",
+]
 
 _MIMIC = "mimic"
 _AGAIN = "copy the bundle again from where it was made, or train it again"
@@ -174,19 +185,47 @@ def recalibrate(
     *,
     alpha: float | None = None,
     boundary: BoundaryRule | None = None,
+    version: str | None = None,
     out: str | PathLike[str] | None = None,
 ) -> Recalibrated:
     """Changes α or the boundary of the bundle in `path`: its manifest and golden verdicts, nothing of the network.
 
-    `out`: the new folder to write; None replaces the bundle itself. Raises BundleRefused, WrongUse or OutputFailed.
+    `version`: its new version, as a registry wants for whatever has other bytes; None keeps the old one. `out`: the new
+    folder to write; None replaces the bundle itself. Raises BundleRefused, WrongUse or OutputFailed.
     """
     parsed = parse_bundle(path)
     fusion = parsed.fusion_at(alpha, boundary)
     golden = Golden.judged(fusion, parsed.golden.x, parsed.golden.y, parsed.golden.scores)
-    manifest = parsed.manifest.model_copy(update={"alpha": fusion.card, "boundary": fusion.rule})
+    changes = {"alpha": fusion.card, "boundary": fusion.rule, "version": version or parsed.manifest.version}
+    manifest = _changed(parsed.manifest, changes)
     contents = {**parsed.stored.contents, "golden.npz": golden.to_bytes()}
     digest = write_files(Path(path if out is None else out), contents, manifest, overwrite=out is None)
     return Recalibrated(parsed.manifest.alpha, manifest.alpha, fusion.rule, digest)
+
+
+def carry_audit(path: str | PathLike[str], audit: AuditBound, out: str | PathLike[str] | None = None) -> str:
+    """Puts the audit of its snapshot into the manifest of the bundle in `path`, and returns its new digest.
+
+    `out`: the new folder to write; None replaces the bundle itself. Raises BundleRefused, OutputFailed, and WrongUse
+    for an audit of another snapshot.
+    """
+    stored = parse_bundle(path).stored
+    if audit.snapshot_digest != stored.manifest.snapshot_digest:
+        raise WrongUse(
+            f"the audit is about the snapshot {audit.snapshot_digest[:12]}…, but {Path(path)} was trained on "
+            f"{stored.manifest.snapshot_digest[:12]}…; audit that one"
+        )
+    manifest = stored.manifest.model_copy(update={"audit": audit})
+    return write_files(Path(path if out is None else out), stored.contents, manifest, overwrite=out is None)
+
+
+def _changed(manifest: Manifest, changes: dict[str, Any]) -> Manifest:
+    try:
+        return Manifest.model_validate({**dict(manifest), **changes})
+    except ValidationError as error:
+        raise WrongUse(
+            f"{changes['version']!r} is no version: write letters, digits, dots, dashes and underscores, at most 64"
+        ) from error
 
 
 @contextmanager

@@ -71,6 +71,15 @@ class AuditBound(Document):
         suspects = fields["poison"] + fields["undecided"]
         return cls(**fields, upper_bound=upper_bound(suspects, fields["drawn"], 1 - fields["confidence"]))
 
+    @property
+    def sentence(self) -> str:
+        """What was found, in words."""
+        return (
+            f"at most {self.upper_bound:.3%} of the snapshot is poison, with confidence {self.confidence:.4g}: "
+            f"{self.poison} found and {self.undecided} undecided among {self.drawn} of {self.rows} rows, "
+            f"by {', '.join(self.reviewers)}, {self.time}"
+        )
+
     @model_validator(mode="after")
     def _follows_from_counts(self) -> Self:
         suspects = self.poison + self.undecided

@@ -122,3 +122,12 @@ class InputSpec(_Frozen):
     def task(self) -> Task:
         """`classification` for a closed set of classes, `regression` for a number."""
         return "classification" if isinstance(self.label, ClassLabel) else "regression"
+
+    @property
+    def samples(self) -> str:
+        """What samples are, in words, without their legal ranges and labels, which a new bundle may widen."""
+        if isinstance(self.input, ImageInput):
+            what = f"images of {self.input.height} × {self.input.width} × {self.input.channels}"
+        else:
+            what = "rows of " + ", ".join(f"{column.name} ({column.kind})" for column in self.input.columns)
+        return f"{what} for {self.task}"

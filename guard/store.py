@@ -34,12 +34,18 @@ class StoredBundle:
     """A bundle whose files are as they were written.
 
     `digest`: SHA-256 of manifest.json, by which an operator pins the bundle; `contents`: the bytes of each of
-    `BUNDLE_FILES`, those that were hashed.
+    `BUNDLE_FILES`, those that were hashed; `manifest_bytes`: those of manifest.json.
     """
 
     manifest: Manifest
     digest: str
     contents: Mapping[str, bytes]
+    manifest_bytes: bytes
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Every file of the bundle by its name, byte for byte: what a copy must hold."""
+        return {**self.contents, _MANIFEST: self.manifest_bytes, _DIGEST: _digest_line(self.digest)}
 
 
 def read_files(path: Path, sha256: str | None = None) -> StoredBundle:
@@ -59,7 +65,7 @@ def read_files(path: Path, sha256: str | None = None) -> StoredBundle:
     for name in BUNDLE_FILES:
         if hashlib.sha256(raw[name]).hexdigest() != manifest.files[name]:
             raise BundleRefused(f"{name}: it does not have the hash that {_MANIFEST} names; {_AGAIN}")
-    return StoredBundle(manifest, digest, {name: raw[name] for name in BUNDLE_FILES})
+    return StoredBundle(manifest, digest, {name: raw[name] for name in BUNDLE_FILES}, raw[_MANIFEST])
 
 
 def write_files(path: Path, contents: Mapping[str, bytes], manifest: Manifest, *, overwrite: bool = False) -> str:

@@ -15,6 +15,7 @@ from guard.bundle import load_bundle, write_bundle
 from guard.calibration import MINIMUM_ROWS, Fusion
 from guard.conformal import rows_needed
 from guard.errors import BundleRefused, OutputFailed, SnapshotRefused, TrainingFailed, WrongUse
+from guard.gate import AuditBound
 from guard.manifest import FORMAT_VERSION, Manifest
 from training.allowance import allowance
 from training.assemble import assemble, calibrate, member_cards
@@ -59,6 +60,7 @@ def train_bundle(
     version: str = "1",
     strict: bool = False,
     unlabelled: Unlabelled | None = None,
+    audit: AuditBound | None = None,
     progress: Progress | None = None,
 ) -> TrainedBundle:
     """Trains a bundle and writes it to the folder `out`, whole or not at all.
@@ -66,8 +68,9 @@ def train_bundle(
     `alpha`: the share of clean samples that may be held; `augmenter`: what makes synthetic rows for the mimic, `auto`
     the one that wins on held-out trusted rows; `name`, `version`: how verdicts name the bundle; `strict`
     refuses an α that the snapshot is too small to guarantee; `unlabelled`: rows of the stream, from which members learn
-    beside the snapshot where that helps on trusted labels that they have not seen. The same snapshot, stream, settings
-    and number of threads give the same scores on the same kind of device.
+    beside the snapshot where that helps on trusted labels that they have not seen; `audit`: of this snapshot, where
+    somebody looked for poison in it; the bundle carries it. The same snapshot, stream, settings and number of threads
+    give the same scores on the same kind of device.
 
     Raises WrongUse for settings that cannot be meant (as unlabelled rows beside numbers), OutputFailed when `out`
     exists or cannot be written, SnapshotRefused when the snapshot is too small (with `strict`: for α), TrainingFailed
@@ -76,15 +79,21 @@ def train_bundle(
     settings = JobSettings(alpha, preset, device, seed, augmenter, name, version, strict)
     if unlabelled is not None and snapshot.spec.task == "regression":
         raise WrongUse("unlabelled rows teach which class they belong to, but these labels are numbers; leave them out")
-    return _train(snapshot, Path(out), settings, unlabelled, progress or Silent())
+    return _train(snapshot, Path(out), settings, unlabelled, audit, progress or Silent())
 
 
 def _train(
-    snapshot: Snapshot, path: Path, settings: JobSettings, unlabelled: Unlabelled | None, progress: Progress
+    snapshot: Snapshot,
+    path: Path,
+    settings: JobSettings,
+    unlabelled: Unlabelled | None,
+    audit: AuditBound | None,
+    progress: Progress,
 ) -> TrainedBundle:
     device = resolve_device(settings.device)
     plan = plan_folds(snapshot, PRESETS[settings.preset].folds)
     _refuse_early(path, plan, settings)
+    _refuse_other_audit(audit, snapshot)
     stages = Stages()
     with deterministic():
         preset, seed = PRESETS[settings.preset], settings.seed
@@ -98,6 +107,7 @@ def _train(
         with stages.stage("export", progress):
             parts = assemble(learned, snapshot, calibration, fusion)
         manifest = _manifest(learned, snapshot, settings, unlabelled, fusion, worth, stages)
+        manifest = manifest.model_copy(update={"audit": audit})
     with stages.stage("report", progress):
         report = render_report(
             Story(manifest, settings, snapshot, learned, samples, calibration, fusion, worth, unlabelled)
@@ -127,6 +137,14 @@ def _refuse_early(path: Path, plan: FoldPlan, settings: JobSettings) -> None:
     if settings.strict and rows < rows_needed(settings.alpha):
         raise SnapshotRefused(
             f"{allowance(settings.alpha, rows, held_out=plan.held_out)}; --strict refuses an extrapolated α"
+        )
+
+
+def _refuse_other_audit(audit: AuditBound | None, snapshot: Snapshot) -> None:
+    if audit is not None and audit.snapshot_digest != snapshot.digest:
+        raise WrongUse(
+            f"the audit is about the snapshot {audit.snapshot_digest[:12]}…, and this one is {snapshot.digest[:12]}…; "
+            "audit this one, or train without an audit"
         )
 
 

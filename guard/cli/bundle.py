@@ -1,4 +1,4 @@
-"""`depois bundle`: verify, show, compare and re-calibrate model bundles."""
+"""`depois bundle`: verify, show, compare, re-calibrate and mark model bundles."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from guard.terminal import cell
 
 if TYPE_CHECKING:
     from guard.bundle import ParsedBundle
+    from guard.gate import AuditBound
     from guard.manifest import Alpha, Manifest
 
-__all__ = ["app", "calibrate", "diff", "show", "verify"]
+__all__ = ["app", "audit", "calibrate", "diff", "show", "verify"]
 
 app = typer.Typer(
     help="Show, verify, compare or re-calibrate model bundles.",
@@ -31,6 +32,7 @@ app = typer.Typer(
 _Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A folder that `depois train` wrote.")]
 _Pin = Annotated[str | None, typer.Option(metavar="HEX", help="The SHA-256 that its manifest.json must have.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+_Out = Annotated[Path | None, typer.Option(metavar="NEW", help="A new folder; else the bundle is replaced.")]
 
 
 @app.command(epilog="Example: depois bundle verify bundle --sha256 $(cut -c-64 pinned.sha256)")
@@ -92,13 +94,14 @@ def calibrate(
         BoundaryRule | None,
         typer.Option(help="conformal: hold at α. zscore: the paper's μ − 1.96 σ of the mimic alone, whatever α."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="NEW", help="A new folder; else the bundle is replaced.")] = None,
+    version: Annotated[str | None, typer.Option(help="Its new version; a registry wants one for other bytes.")] = None,
+    out: _Out = None,
     as_json: _Json = False,
 ) -> None:
     """Change α or the boundary of a finished bundle. Neither the network nor its report is touched."""
     from guard.bundle import recalibrate
 
-    done = recalibrate(bundle, alpha=alpha, boundary=boundary, out=out)
+    done = recalibrate(bundle, alpha=alpha, boundary=boundary, version=version, out=out)
     target = str(out or bundle)
     if as_json:
         before, after = (card.model_dump(mode="json") for card in (done.before, done.after))
@@ -108,6 +111,25 @@ def calibrate(
     if done.boundary == "zscore":
         typer.echo("The z-score boundary decides, whatever α: the bands below hold for boundary conformal only.")
     typer.echo(f"before: {_alpha(done.before)}\nafter:  {_alpha(done.after)}\n{target}  sha256 {done.digest}")
+
+
+@app.command(epilog="Example: depois bundle audit bundle --result audit.json --out bundle-audited")
+def audit(
+    bundle: _Bundle,
+    *,
+    result: Annotated[Path, typer.Option(metavar="AUDIT.json", help="What the audit of its snapshot found.")],
+    out: _Out = None,
+    as_json: _Json = False,
+) -> None:
+    """Mark a bundle with the audit of the snapshot that it was trained on. Its digest changes, its verdicts do not."""
+    from guard.bundle import carry_audit
+    from guard.gate import read_audit
+
+    digest, target = carry_audit(bundle, found := read_audit(result), out), str(out or bundle)
+    if as_json:
+        typer.echo(_json({"bundle": target, "digest": digest, "audit": found.model_dump(mode="json")}))
+    else:
+        typer.echo(f"audited: {found.sentence}\n{target}  sha256 {digest}")
 
 
 def _overview(path: Path, parsed: ParsedBundle) -> list[tuple[str, object]]:
@@ -120,6 +142,7 @@ def _overview(path: Path, parsed: ParsedBundle) -> list[tuple[str, object]]:
         ("α", _alpha(manifest.alpha)),
         ("boundary", _boundary(parsed)),
         ("snapshot", manifest.snapshot_digest),
+        ("audited", _audited(manifest.audit)),
     ]
 
 
@@ -139,6 +162,10 @@ def _alpha(alpha: Alpha) -> str:
     low, high = alpha.band
     text = f"α = {alpha.value:.3g}, held to {low:.2%}–{high:.2%} by {alpha.calibration_rows} calibration rows"
     return f"{text} (EXTRAPOLATED: too few rows to guarantee it)" if alpha.extrapolated else text
+
+
+def _audited(audit: AuditBound | None) -> str:
+    return "NO: nobody looked for poison in the snapshot" if audit is None else audit.sentence
 
 
 def _boundary(parsed: ParsedBundle) -> str:

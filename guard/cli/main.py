@@ -47,6 +47,11 @@ COMMANDS = {
         "guard.cli.quarantine", "app", "Look through what is held; release or reject it, each record once."
     ),
     "review": Command("guard.cli.review", "review", "Review what is held in the browser, on this machine alone."),
+    "promote": Command("guard.cli.registry", "promote", "Let a bundle serve that passed its gate."),
+    "rollback": Command("guard.cli.registry", "rollback", "Let a bundle serve again that served before."),
+    "registry": Command(
+        "guard.cli.registry", "app", "Show which bundles a registry holds, and how they came to serve."
+    ),
     "explain": Command("guard.cli.explain", "explain", "Show why one sample is judged as it is."),
     "demo": Command("training.cli.demo", "demo", "Poison a stream of real data, filter it and report what was held."),
     "attack": Command("training.cli.attack", "attack", "Make poisoned samples from your own rows, to test your guard."),

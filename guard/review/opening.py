@@ -11,7 +11,7 @@ from pathlib import Path
 from guard.errors import WrongUse
 from guard.review.quarantine import Quarantine
 
-__all__ = ["reviewer_name", "with_quarantine"]
+__all__ = ["machine_user", "reviewer_name", "with_quarantine"]
 
 
 def with_quarantine(config: Path | None, folder: Path | None, work: Callable[[Quarantine], Awaitable[None]]) -> None:
@@ -36,10 +36,15 @@ def reviewer_name(given: str | None, config: Path | None, folder: Path | None) -
 
         if name := load_settings(config).kafka.username:
             return name
+    return machine_user("--reviewer")
+
+
+def machine_user(option: str) -> str:
+    """The user of this machine. Raises WrongUse, which tells to use `option`, where there is none."""
     try:
         return getpass.getuser()
     except (OSError, KeyError) as error:
-        raise WrongUse("nobody says who decides; name yourself with --reviewer") from error
+        raise WrongUse(f"nobody says who decides; name yourself with {option}") from error
 
 
 async def _in_folder(folder: Path, work: Callable[[Quarantine], Awaitable[None]]) -> None:

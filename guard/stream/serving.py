@@ -16,7 +16,6 @@ from typing import Literal, Self
 
 from guard.bundle import Bundle, load_bundle
 from guard.errors import BundleRefused, GuardError
-from guard.spec import ImageInput, InputSpec
 from guard.stream.settings import ModelSettings
 from guard.stream.shadow import Shadow, ShadowWatcher
 from guard.verdict import Verdict
@@ -151,7 +150,7 @@ class Serving:
     def _load_current(self, path: Path) -> Bundle:
         """Refuses a bundle for other samples as well: a folder mixed up would make every record a dead letter."""
         bundle = open_bundle(path, self._model, self._limit, pinned=True)
-        was, now = _kind(self.current.manifest.spec), _kind(bundle.manifest.spec)
+        was, now = self.current.manifest.spec.samples, bundle.manifest.spec.samples
         if was != now:
             raise BundleRefused(
                 f"{path}: it judges {now}, but the guard serves {was}; put the right bundle there, "
@@ -227,13 +226,3 @@ def _look(path: Path) -> _Look:
     except OSError:
         return ()
     return tuple(sorted(found))
-
-
-def _kind(spec: InputSpec) -> str:
-    """What samples are, without their legal ranges and labels, which a new bundle may widen."""
-    if isinstance(spec.input, ImageInput):
-        what = f"images of {spec.input.height} × {spec.input.width} × {spec.input.channels}"
-    else:
-        columns = ", ".join(f"{column.name} ({column.kind})" for column in spec.input.columns)
-        what = f"rows of {columns}"
-    return f"{what} for {spec.task}"

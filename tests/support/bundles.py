@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from guard.bundle import write_bundle
 from guard.calibration import Calibration, fuse
 from guard.encoding import class_indices
+from guard.gate import AuditBound
 from guard.golden import Golden
 from guard.manifest import GRAPH_OUTPUTS, Manifest, MemberCard
 from guard.reference import Reference
@@ -44,6 +45,9 @@ NUMBER = InputSpec(input=TABLE.input, label=NumberLabel(minimum=-1000.0, maximum
 DIGITS = InputSpec(input=ImageInput(height=8, width=8, channels=1), label=ClassLabel(values=tuple(range(10))))
 """The digits that scikit-learn ships: what a person can look at."""
 IMAGE = InputSpec(input=ImageInput(height=4, width=5, channels=1), label=ClassLabel(values=(0, 1)))
+
+SNAPSHOT = "0" * 64
+"""The digest of the snapshot that no test bundle was really trained on."""
 
 WEIGHTS = (1.0, 0.5)
 MEMBERS = tuple(
@@ -200,6 +204,8 @@ def make_bundle(
     alpha: float = 0.01,
     brittle: bool = False,
     seed: int = 0,
+    version: str = "1",
+    audit: AuditBound | None = None,
 ) -> Path:
     """Writes a bundle for `spec`, calibrated on `rows` clean samples, to `path` and returns it."""
     model = make_graph(spec, brittle=brittle).SerializeToString()
@@ -223,12 +229,13 @@ def make_bundle(
     manifest = Manifest(
         format_version=1,
         name="test",
-        version="1",
+        version=version,
         created="2026-01-01T00:00:00Z",
         spec=spec,
         members=MEMBERS,
         alpha=fusion.card,
-        snapshot_digest="0" * 64,
+        snapshot_digest=SNAPSHOT,
+        audit=audit,
         training={"seed": seed},
         metrics={"recall": 0.5},
         libraries={"numpy": np.__version__},

@@ -8,7 +8,8 @@ import pytest
 from guard.cli.main import main
 from guard.store import read_files, write_files
 from guard.terminal import cell, printable
-from tests.support.bundles import IMAGE, NUMBER, make_bundle
+from tests.support.bundles import IMAGE, NUMBER, SNAPSHOT, make_bundle
+from tests.support.gates import make_audit
 
 
 @pytest.fixture(autouse=True)
@@ -131,7 +132,36 @@ def test_diff_lists_what_differs_and_nothing_else(
     assert capsys.readouterr().out == "The bundles are alike.\n"
 
 
-@pytest.mark.parametrize("command", ["verify", "show", "diff", "calibrate"])
+@pytest.mark.parametrize("command", ["verify", "show", "diff", "calibrate", "audit"])
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bundle", command, "--help"]) == 0
     assert f"depois bundle {command}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_audit_is_carried_and_shown(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bundle", "show", str(bundle)]) == 0
+    assert "NO: nobody looked for poison" in capsys.readouterr().out
+    found, new = tmp_path / "audit.json", tmp_path / "audited"
+    found.write_text(make_audit(SNAPSHOT, poison=1).model_dump_json())
+    before = read_files(bundle)
+    assert main(["bundle", "audit", str(bundle), "--result", str(found), "--out", str(new), "--json"]) == 0
+    after = read_files(new)
+    assert read_json(capsys)["digest"] == after.digest != before.digest
+    assert after.contents == before.contents
+    assert main(["bundle", "verify", str(new)]) == 0
+    assert main(["bundle", "show", str(new)]) == 0
+    assert "at most 1.180% of the snapshot is poison" in " ".join(capsys.readouterr().out.split())
+    assert main(["bundle", "calibrate", str(new), "--alpha", "0.02", "--version", "2"]) == 0
+    assert read_files(new).manifest.audit == make_audit(SNAPSHOT, poison=1)
+    assert read_files(new).manifest.version == "2"
+
+
+def test_an_audit_of_another_snapshot_is_wrong_use(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "audit.json").write_text(make_audit("f" * 64).model_dump_json())
+    before = read_files(bundle).digest
+    assert main(["bundle", "audit", str(bundle), "--result", str(tmp_path / "audit.json")]) == 2
+    assert "audit that one" in capsys.readouterr().err
+    assert read_files(bundle).digest == before
+    assert main(["bundle", "calibrate", str(bundle), "--version", "../2"]) == 2

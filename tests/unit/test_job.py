@@ -19,6 +19,7 @@ from guard.cli.main import main
 from guard.errors import GuardError, OutputFailed, SnapshotRefused, TrainingFailed, WrongUse
 from guard.spec import ClassLabel, InputSpec, NumberColumn, NumberLabel, TableInput
 from guard.verdict import Status
+from tests.support.gates import make_audit
 from training.cli.train import _print
 from training.job import TrainedBundle, _verified, train_bundle
 from training.snapshot import Snapshot, snapshot_from_arrays, write_snapshot
@@ -46,8 +47,9 @@ def _petals() -> Snapshot:
 
 @pytest.fixture(scope="session")
 def iris_bundle(tmp_path_factory: pytest.TempPathFactory) -> TrainedBundle:
-    out = tmp_path_factory.mktemp("job") / "iris"
-    return train_bundle(_iris(), out, preset="fast", device="cpu", augmenter="none", name="iris", version="7")
+    snapshot, out = _iris(), tmp_path_factory.mktemp("job") / "iris"
+    settings = {"name": "iris", "version": "7", "audit": make_audit(snapshot.digest, rows=150, drawn=150)}
+    return train_bundle(snapshot, out, preset="fast", device="cpu", augmenter="none", **settings)
 
 
 def test_a_bundle_loads_and_holds_wrong_labels_and_suggests_the_right_ones(iris_bundle: TrainedBundle) -> None:
@@ -69,6 +71,7 @@ def test_the_manifest_says_how_the_bundle_was_made(iris_bundle: TrainedBundle) -
     assert manifest.alpha.calibration_rows == 150
     assert not manifest.alpha.extrapolated
     assert manifest.snapshot_digest == _iris().digest
+    assert manifest.audit == make_audit(_iris().digest, rows=150, drawn=150)
     assert manifest.training["preset"] == "fast"
     assert manifest.training["seed"] == 0
     assert manifest.training["augmenter"] == {"name": "none", "chosen_by": "operator"}
@@ -165,6 +168,7 @@ def test_a_bundle_that_the_guard_refuses_is_removed(iris_bundle: TrainedBundle, 
         ({"name": "../x"}, WrongUse, "name '../x' must be"),
         ({"version": ""}, WrongUse, "version '' must be"),
         ({"seed": -1}, WrongUse, "seed -1 does not lie"),
+        ({"audit": make_audit("f" * 64)}, WrongUse, "the audit is about the snapshot ffffffffffff…"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused_before_any_work(

@@ -57,6 +57,9 @@ def train(
             help="Rows of the stream, poisoned or not: learn from where they lie, not from their labels.",
         ),
     ] = None,
+    audit: Annotated[
+        Path | None, typer.Option(metavar="AUDIT.json", help="What an audit of SNAPSHOT found; the bundle carries it.")
+    ] = None,
     label: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The label's column, where SNAPSHOT is a CSV or Parquet file.")
     ] = None,
@@ -67,11 +70,13 @@ def train(
 
     Example: depois train snapshot --out bundle --alpha 0.01 --preset standard
     """
+    from guard.gate import read_audit
     from training.job import train_bundle
     from training.progress import terminal_progress
 
     snapshot = open_data(source, label, task, seed)
     stream = None if unlabelled is None else open_unlabelled(unlabelled, snapshot)
+    found = None if audit is None else read_audit(audit)
     with terminal_progress() as progress:
         trained = train_bundle(
             snapshot,
@@ -85,6 +90,7 @@ def train(
             version=version,
             strict=strict,
             unlabelled=stream,
+            audit=found,
             progress=progress,
         )
     if as_json:
@@ -114,6 +120,8 @@ def _print(trained: TrainedBundle) -> None:
     if trained.manifest.alpha.extrapolated:
         console.print("α IS EXTRAPOLATED.", style="bold")
     console.print(f"{_sentence(trained)}.", soft_wrap=True)
+    if trained.manifest.audit is None:
+        console.print("Nobody looked for poison in the snapshot: the bundle is marked as not audited.", soft_wrap=True)
     path = printable(str(trained.path))
     console.print(f"{path}  sha256 {trained.digest}\nReport: {path}/report.html", soft_wrap=True)
     console.print(f"Next: depois filter samples.jsonl --bundle {path} --out filtered", soft_wrap=True)

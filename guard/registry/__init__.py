@@ -1,0 +1,1 @@
+"""The registry: which bundle serves, which ones did, who decided so and why."""
