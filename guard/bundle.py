@@ -215,8 +215,8 @@ def carry_audit(path: str | PathLike[str], audit: AuditBound, out: str | PathLik
             f"the audit is about the snapshot {audit.snapshot_digest[:12]}…, but {Path(path)} was trained on "
             f"{stored.manifest.snapshot_digest[:12]}…; audit that one"
         )
-    manifest = stored.manifest.model_copy(update={"audit": audit})
-    return write_files(Path(path if out is None else out), stored.contents, manifest, overwrite=out is None)
+    marked = stored.with_audit(audit)
+    return write_files(Path(path if out is None else out), marked.contents, marked.manifest, overwrite=out is None)
 
 
 def _changed(manifest: Manifest, changes: dict[str, Any]) -> Manifest:

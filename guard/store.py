@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from guard.errors import BundleRefused, OutputFailed
 from guard.folder import new_folder
+from guard.gate import AuditBound
 from guard.manifest import FORMAT_VERSION, Manifest
 
 __all__ = ["BUNDLE_FILES", "StoredBundle", "read_files", "write_files"]
@@ -47,6 +48,12 @@ class StoredBundle:
         """Every file of the bundle by its name, byte for byte: what a copy must hold."""
         return {**self.contents, _MANIFEST: self.manifest_bytes, _DIGEST: _digest_line(self.digest)}
 
+    def with_audit(self, audit: AuditBound | None) -> StoredBundle:
+        """The same bundle with another audit in its manifest, and so with another digest."""
+        manifest = self.manifest.model_copy(update={"audit": audit})
+        text = _render(manifest)
+        return StoredBundle(manifest, hashlib.sha256(text).hexdigest(), self.contents, text)
+
 
 def read_files(path: Path, sha256: str | None = None) -> StoredBundle:
     """Reads and verifies the folder `path`; every byte is read once and hashed before it is used.
@@ -77,13 +84,17 @@ def write_files(path: Path, contents: Mapping[str, bytes], manifest: Manifest, *
     if overwrite and path.exists() and not (path / _MANIFEST).is_file():
         raise OutputFailed(f"{path}: it is no bundle and will not be overwritten; name another folder")
     hashes = {name: hashlib.sha256(contents[name]).hexdigest() for name in BUNDLE_FILES}
-    text = manifest.model_copy(update={"files": hashes}).model_dump_json(indent=2).encode() + b"\n"
+    text = _render(manifest.model_copy(update={"files": hashes}))
     digest = hashlib.sha256(text).hexdigest()
     files = {**{name: contents[name] for name in BUNDLE_FILES}, _MANIFEST: text, _DIGEST: _digest_line(digest)}
     with new_folder(path, overwrite=overwrite) as draft:
         for name, data in files.items():
             (draft / name).write_bytes(data)
     return digest
+
+
+def _render(manifest: Manifest) -> bytes:
+    return manifest.model_dump_json(indent=2).encode() + b"\n"
 
 
 def _digest_line(digest: str) -> bytes:

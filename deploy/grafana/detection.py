@@ -6,10 +6,19 @@ from deploy.grafana.panels import HELD, OF, WELL_FORMED, Page, Panel, quantile, 
 
 __all__ = ["DETECTION"]
 
+_CURRENT = 'role="current"'
 _LABEL_SHARE = (
     f"sum by (label) (rate(guard_label_records_total{selected(HELD)}[$__rate_interval]))"
     f" / (sum by (label) (rate(guard_label_records_total{OF}[$__rate_interval])) > 0)"
 )
+
+
+def _compared(current: str, shadow: str) -> str:
+    pair = selected(f'current="{current}",shadow="{shadow}"')
+    return f"sum(rate(guard_shadow_verdicts_total{pair}[$__rate_interval]))"
+
+
+_BOTH_HELD = _compared("quarantined", "quarantined")
 
 
 def _at_most(edge: str) -> str:
@@ -102,13 +111,21 @@ DETECTION = Page(
         (
             "The model",
             (
-                Panel("Bundles in use", "table", [(f"guard_model_info{OF}", "")], width=10),
+                Panel("Bundles in use", "table", [(f"guard_model_info{OF}", "")], width=8),
+                Panel(
+                    "Not audited",
+                    "stat",
+                    [(f"count(guard_bundle_audited{selected(_CURRENT)} == 0) or vector(0)", "")],
+                    width=3,
+                    description="Guards whose bundle was trained on data in which nobody looked for poison.",
+                    red_from=1,
+                ),
                 Panel(
                     "Time of a batch within the model",
                     "lines",
                     [(quantile(q, "guard_inference_duration_seconds"), f"p{q * 100:g}") for q in (0.5, 0.99)],
                     "s",
-                    7,
+                    6,
                 ),
                 Panel(
                     "Reloads and refused bundles",
@@ -122,21 +139,39 @@ DETECTION = Page(
             "The shadow beside it",
             (
                 Panel(
-                    "Records that the shadow judged otherwise",
+                    "Held by one of them only",
                     "lines",
-                    [(rate("guard_shadow_disagreements_total", "verdict"), "shadow says {{verdict}}")],
+                    [
+                        (_compared("quarantined", "clean"), "current only"),
+                        (_compared("clean", "quarantined"), "shadow only"),
+                    ],
                     "ops",
-                    12,
+                    8,
+                    "What would pass, and what would be held, if the shadow served.",
                 ),
                 Panel(
-                    "Judged by the shadow, and its failures",
+                    "Overlap: held by both, of what at least one holds",
+                    "lines",
+                    [
+                        (
+                            f"{_BOTH_HELD} / ({_BOTH_HELD} + {_compared('quarantined', 'clean')} + "
+                            f"{_compared('clean', 'quarantined')} > 0)",
+                            "overlap",
+                        )
+                    ],
+                    "percentunit",
+                    8,
+                ),
+                Panel(
+                    "Judged by the shadow, skipped and failed",
                     "lines",
                     [
                         (f"sum(rate(guard_shadow_records_total{OF}[$__rate_interval]))", "records"),
+                        (f"sum(rate(guard_shadow_skipped_records_total{OF}[$__rate_interval]))", "skipped records"),
                         (f"sum(rate(guard_shadow_failures_total{OF}[$__rate_interval]))", "failed batches"),
                     ],
                     "ops",
-                    12,
+                    8,
                 ),
             ),
         ),

@@ -12,14 +12,12 @@ __all__ = ["against_gate", "against_kind"]
 def against_gate(gate: Gate, candidate: Candidate, serving: Candidate | None) -> tuple[str, ...]:
     """Why `gate` does not let `candidate` take the place of what is `serving`."""
     manifest, found = candidate.stored.manifest, list(gate.reasons)
-    if gate.bundle_digest != candidate.stored.digest:
+    if gate.bundle_digest not in candidate.digests:
         found.append(f"the gate is about another bundle, {gate.bundle_digest[:12]}")
     if gate.snapshot_digest != manifest.snapshot_digest:
         found.append(f"the gate is about another snapshot, {gate.snapshot_digest[:12]}")
-    if gate.audit is not None and manifest.audit != gate.audit:
-        found.append(
-            "the bundle does not carry the gate's audit; put it in with `depois bundle audit` or when training"
-        )
+    if gate.audit is not None and manifest.audit not in (None, gate.audit):
+        found.append("the bundle carries another audit than the gate")
     if serving is not None and gate.comparison is None:
         found.append("the bundle was compared with none; compare it with the one that serves")
     if serving is not None and gate.comparison is not None:

@@ -76,6 +76,8 @@ class Registry:
     ) -> Entry | None:
         """Lets the bundle serve, if its gate passed; None where it serves already.
 
+        A bundle that carries no audit is marked with that of its gate on the way in, which changes its digest.
+
         `force`: in spite of what the gate says, for the reason `why`, which then must be given. Raises WrongUse,
         GateRefused for a file that is no gate, RegistryRefused for what the gate does not let pass and for a registry
         that is in use or not sound, BundleRefused, OutputFailed.
@@ -87,11 +89,13 @@ class Registry:
             self._layout.sweep()
             candidate = verify_bundle(bundle)  # 2
             serving = self._serving()
-            if serving is not None and serving.stored.digest == candidate.stored.digest:
+            if serving is not None and candidate.serves_as(serving):
                 return None
             shown, objections = self._examined(candidate, serving, gate, force=force)
             if objections and not force:
                 raise RegistryRefused(_refusal(bundle, objections))
+            if shown is not None and not objections:
+                candidate = candidate.marked(shown)
             add_version(self._layout, candidate)  # 3
             if shown is not None:
                 self._put_gate(candidate.version, shown)  # 4

@@ -8,6 +8,7 @@ from pathlib import Path
 from guard.bundle import load_bundle
 from guard.errors import BundleRefused, RegistryRefused
 from guard.folder import new_folder
+from guard.gate import Gate
 from guard.registry.layout import Layout
 from guard.store import StoredBundle, read_files
 
@@ -24,6 +25,23 @@ class Candidate:
     def version(self) -> str:
         """Under which name it stands in a registry."""
         return self.stored.manifest.version
+
+    @property
+    def digests(self) -> tuple[str, str]:
+        """That of the bundle, and that of the same bundle before it was marked with an audit."""
+        return self.stored.digest, self.stored.with_audit(None).digest
+
+    def marked(self, gate: Gate) -> Candidate:
+        """The same with the audit of `gate`, where it has none yet."""
+        if gate.audit is None or self.stored.manifest.audit is not None:
+            return self
+        return Candidate(self.stored.with_audit(gate.audit))
+
+    def serves_as(self, serving: Candidate) -> bool:
+        """Whether `serving` is this bundle, or this one with an audit."""
+        ours, theirs = self.stored, serving.stored
+        unmarked = ours.manifest.audit is None and ours.digest == serving.digests[1]
+        return ours.digest == theirs.digest or unmarked
 
 
 def verify_bundle(path: Path, sha256: str | None = None) -> Candidate:

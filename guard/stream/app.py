@@ -138,7 +138,7 @@ class GuardApp(faust.App):
         self._protocol = self._new_protocol(facts)
         _spare_the_collector()
         self.health.model_verified(True)  # noqa: FBT003 – one bit of state
-        _LOG.info("serving", model=self._serving.current.manifest.name, digest=self._serving.current.digest)
+        _LOG.info("serving", **_named(self._serving.current))
 
     async def on_started_init_extra_tasks(self) -> None:
         """What runs beside the stream from its start on."""
@@ -286,7 +286,7 @@ class GuardApp(faust.App):
             norm = await asyncio.to_thread(self._norm, outcome.bundle) if self._witness else None
             await self._protocol.swap(norm)
         self.metrics.model(_card(outcome.bundle), outcome.role)
-        _LOG.info("bundle in use", role=outcome.role, model=outcome.bundle.manifest.name, digest=outcome.bundle.digest)
+        _LOG.info("bundle in use", role=outcome.role, **_named(outcome.bundle))
 
     def _leave(self, reason: Stalled) -> None:
         """The watchdog's thread asks for the end."""
@@ -319,7 +319,14 @@ def _card(bundle: Bundle) -> ModelCard:
     card = bundle.manifest
     labels = card.spec.label.values if isinstance(card.spec.label, ClassLabel) else ()
     members = tuple(member.name for member in card.members)
-    return ModelCard(card.name, card.version, bundle.digest, bundle.alpha.value, members, labels)
+    audited = card.audit is not None
+    return ModelCard(card.name, card.version, bundle.digest, bundle.alpha.value, members, labels, audited)
+
+
+def _named(bundle: Bundle) -> dict[str, Any]:
+    card = bundle.manifest
+    audited = card.audit is not None
+    return {"model": card.name, "version": card.version, "digest": bundle.digest, "audited": audited}
 
 
 def _batch_bytes(settings: GuardSettings, facts: Facts) -> int:

@@ -11,16 +11,19 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import product
 from typing import Literal, get_args
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, disable_created_metrics
 
+from guard.agreement import agreement_of
 from guard.drift import DriftReading, Watched
 from guard.routing import Mode, Sink
 from guard.stream.delivery import FAILURES
 from guard.stream.histogram import BulkHistogram
 from guard.stream.offenders import Offenders
+from guard.stream.shadow_tally import Pair, ShadowTally
 from guard.verdict import HoldReason, RejectReason, Status, Verdict
 
 __all__ = ["OTHER_LABEL", "ModelCard", "Role", "Stage", "StreamMetrics"]
@@ -54,7 +57,10 @@ _SCORED = (Status.CLEAN, Status.QUARANTINED)
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What the metrics say of a bundle. `members` and `labels` are the closed sets of names that become series."""
+    """What the metrics say of a bundle. `members` and `labels` are the closed sets of names that become series.
+
+    `audited`: it carries an audit of the snapshot that it was trained on.
+    """
 
     name: str
     version: str
@@ -62,6 +68,7 @@ class ModelCard:
     alpha: float
     members: tuple[str, ...] = ()
     labels: tuple[str | int, ...] = ()
+    audited: bool = False
 
 
 class StreamMetrics:
@@ -72,6 +79,7 @@ class StreamMetrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.offenders = Offenders(self.registry)
+        self.agreement = ShadowTally()
         self._label_names: dict[object, str] = {}
         self._label_series: set[str] = set()
         ProcessCollector(registry=self.registry)
@@ -162,6 +170,7 @@ class StreamMetrics:
             self._model.remove(before.name, before.version, before.sha256, role)
         self._models[role] = card
         self._model.labels(card.name, card.version, card.sha256, role).set(1)
+        self._audited.labels(role).set(card.audited)
         if role == "current":
             self._alpha.set(card.alpha)
             self._renew(before, card)
@@ -171,16 +180,22 @@ class StreamMetrics:
         self._reloads.labels(role, "refused" if refused else "accepted").inc()
         self._refused.labels(role).set(refused)
 
-    def shadow(self, current: Sequence[Verdict], shadow: Sequence[Verdict]) -> None:
-        """Count where the shadow bundle would have decided otherwise on the records of one batch."""
-        pairs = Tally([(a.status, b.status) for a, b in zip(current, shadow, strict=True) if a.status is not b.status])
+    def shadow(self, pair: Pair, current: Sequence[Verdict], shadow: Sequence[Verdict]) -> None:
+        """Count what both bundles say of the records of one batch."""
         self._shadowed.inc(len(current))
-        for (_, status), count in pairs.items():
-            self._disagreed.labels(status).inc(count)
+        for (ours, theirs), count in Tally((a.status, b.status) for a, b in zip(current, shadow, strict=True)).items():
+            self._compared.labels(ours, theirs).inc(count)
+        self.agreement.add(pair, agreement_of(current, shadow))
 
-    def shadow_failed(self) -> None:
+    def shadow_failed(self, pair: Pair) -> None:
         """Count a batch that the shadow bundle could not judge; the current one did."""
         self._shadow_failures.inc()
+        self.agreement.add(pair, Tally(failed_batches=1))
+
+    def shadow_skipped(self, pair: Pair, records: int) -> None:
+        """Count records that were not shown to the shadow bundle, which was busy."""
+        self._shadow_skipped.inc(records)
+        self.agreement.add(pair, Tally(skipped_records=records))
 
     def ready(self, ready: bool) -> None:  # noqa: FBT001 – a gauge of one bit
         """Set whether the guard is ready, as `/readyz` says it."""
@@ -259,6 +274,8 @@ class StreamMetrics:
         names = ["name", "version", "sha256", "role"]
         self._models: dict[Role, ModelCard] = {}
         self._model = self._gauge("guard_model_info", "The bundles in use; always 1.", names)
+        told = "1 where somebody looked for poison in what the bundle was trained on."
+        self._audited = self._gauge("guard_bundle_audited", told, ["role"])
         self._alpha = self._gauge("guard_alpha", "Share of clean samples that may be held.")
         told = "1 while the bundle at a watched path is a refused one."
         self._refused = self._gauge("guard_bundle_refused", told, ["role"])
@@ -268,11 +285,12 @@ class StreamMetrics:
             for outcome in ("accepted", "refused"):
                 self._reloads.labels(role, outcome)
         self._shadowed = self._counter("guard_shadow_records_total", "Records that the shadow bundle judged as well.")
-        self._disagreed = self._counter(
-            "guard_shadow_disagreements_total", "Records that the shadow judged otherwise, by its verdict.", ["verdict"]
-        )
-        for status in _REASONS:
-            self._disagreed.labels(status)
+        told = "Records that both bundles judged, by either verdict."
+        self._compared = self._counter("guard_shadow_verdicts_total", told, ["current", "shadow"])
+        for pair in product(_REASONS, repeat=2):
+            self._compared.labels(*pair)
+        told = "Records that were not shown to the shadow, which was busy."
+        self._shadow_skipped = self._counter("guard_shadow_skipped_records_total", told)
         self._shadow_failures = self._counter("guard_shadow_failures_total", "Batches that the shadow could not judge.")
 
     def _renew(self, before: ModelCard | None, card: ModelCard) -> None:

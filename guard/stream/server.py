@@ -2,7 +2,7 @@
 
 `/healthz`: is the process alive and does it make progress; `/readyz`: may it be relied on; `/metrics`: OpenMetrics for
 who accepts it, Prometheus' text for all others; `/offenders`: the sources with most refused records, `/sources`: those
-with most evidence against them, by name.
+with most evidence against them, by name; `/shadow`: how the shadow bundle and the serving one agree.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
+from guard.agreement import Agreement
 from guard.errors import GuardError
 from guard.stream.metrics import StreamMetrics
 
@@ -109,6 +110,7 @@ class StatusServer:
             "/readyz": lambda _: _state(health.not_ready()),
             "/metrics": self._exposition,
             "/offenders": lambda _: _json("200 OK", [found._asdict() for found in metrics.offenders.top()]),
+            "/shadow": lambda _: _agreement(metrics.agreement.agreement()),
             "/sources": lambda _: Response("200 OK", "application/json", sources() + b"\n"),
         }
         self._paths = f"GET {', '.join(self._routes)}\n"
@@ -198,6 +200,12 @@ def _accepts_openmetrics(head: str) -> bool:
 
 def _state(reason: str | None) -> Response:
     return _json("200 OK" if reason is None else "503 Service Unavailable", {"ok": reason is None, "reason": reason})
+
+
+def _agreement(found: Agreement | None) -> Response:
+    if found is None:
+        return _text("404 Not Found", "no shadow bundle has judged anything: set model.shadow\n")
+    return Response("200 OK", "application/json", found.model_dump_json().encode() + b"\n")
 
 
 def _json(status: str, content: object) -> Response:

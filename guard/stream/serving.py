@@ -1,7 +1,9 @@
 """The bundle that serves, the one that waits to replace it, and the shadow beside it.
 
 A bundle at the watched path is verified in full, beside the one that serves, before it may replace it, and replaces it
-between two batches. Whatever is wrong with it, the one that serves goes on: there is always a verified model.
+between two batches. The path may be a link that is switched, as `current` of a registry is: a load opens the folder
+once, and reads every file from there. Whatever is wrong with it, the one that serves goes on: there is always a
+verified model.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from guard.bundle import Bundle, load_bundle
 from guard.errors import BundleRefused, GuardError
 from guard.stream.settings import ModelSettings
 from guard.stream.shadow import Shadow, ShadowWatcher
+from guard.stream.shadow_tally import Pair
 from guard.verdict import Verdict
 
 __all__ = ["ReloadOutcome", "Serving", "open_bundle"]
@@ -93,9 +96,10 @@ class Serving:
 
     def judge(self, records: Sequence[bytes]) -> list[Verdict]:
         """One verdict of the current bundle per record, in order; the shadow is offered the same records."""
-        verdicts = self.current.judge(records)
+        bundle = self.current
+        verdicts = bundle.judge(records)
         if self._shadow is not None:
-            self._shadow.offer(records, verdicts)
+            self._shadow.offer(bundle.digest, records, verdicts)
         return verdicts
 
     def poll(self) -> ReloadOutcome | None:
@@ -178,10 +182,13 @@ def open_bundle(path: Path, model: ModelSettings, max_record_bytes: int | None, 
 class _Nobody:
     """Is told what the shadow says where nobody wants to know."""
 
-    def shadow(self, current: Sequence[Verdict], shadow: Sequence[Verdict]) -> None:
+    def shadow(self, pair: Pair, current: Sequence[Verdict], shadow: Sequence[Verdict]) -> None:
         """Nothing to do."""
 
-    def shadow_failed(self) -> None:
+    def shadow_failed(self, pair: Pair) -> None:
+        """Nothing to do."""
+
+    def shadow_skipped(self, pair: Pair, records: int) -> None:
         """Nothing to do."""
 
 

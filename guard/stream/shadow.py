@@ -13,21 +13,28 @@ from threading import Thread
 from typing import Protocol
 
 from guard.bundle import Bundle
+from guard.stream.shadow_tally import Pair
 from guard.verdict import Verdict
 
 __all__ = ["Shadow", "ShadowWatcher"]
 
-_Batch = tuple[Sequence[bytes], Sequence[Verdict]]
+_Batch = tuple[str, Sequence[bytes], Sequence[Verdict]]
 
 
 class ShadowWatcher(Protocol):
-    """Who is told what the shadow says; called on the shadow's thread."""
+    """Who is told what the shadow says; called on the shadow's thread, and for what it skips on the scoring thread.
 
-    def shadow(self, current: Sequence[Verdict], shadow: Sequence[Verdict]) -> None:
+    `pair`: which two bundles judged.
+    """
+
+    def shadow(self, pair: Pair, current: Sequence[Verdict], shadow: Sequence[Verdict]) -> None:
         """Both verdicts on the records of one batch."""
 
-    def shadow_failed(self) -> None:
+    def shadow_failed(self, pair: Pair) -> None:
         """A batch that the shadow could not judge."""
+
+    def shadow_skipped(self, pair: Pair, records: int) -> None:
+        """A batch that was not shown to the shadow, which was busy."""
 
 
 class Shadow:
@@ -41,11 +48,15 @@ class Shadow:
         self._thread = Thread(target=self._run, name="shadow", daemon=True)
         self._thread.start()
 
-    def offer(self, records: Sequence[bytes], verdicts: Sequence[Verdict]) -> bool:
-        """Leave a batch and its verdicts to the shadow; whether it was taken. Never waits."""
+    def offer(self, digest: str, records: Sequence[bytes], verdicts: Sequence[Verdict]) -> bool:
+        """Leave a batch, and what the bundle of `digest` says of it, to the shadow; whether it was taken. Never waits.
+
+        A batch that waits while either bundle is replaced still counts for those that judge it.
+        """
         try:
-            self._waiting.put_nowait((records, verdicts))
+            self._waiting.put_nowait((digest, records, verdicts))
         except Full:
+            self._watcher.shadow_skipped((digest, self.bundle.digest), len(records))
             return False
         return True
 
@@ -57,8 +68,10 @@ class Shadow:
 
     def _run(self) -> None:
         while (batch := self._waiting.get()) is not None:
-            records, verdicts = batch
+            digest, records, verdicts = batch
+            bundle = self.bundle
+            pair = (digest, bundle.digest)
             try:
-                self._watcher.shadow(verdicts, self.bundle.judge(records))
+                self._watcher.shadow(pair, verdicts, bundle.judge(records))
             except Exception:  # noqa: BLE001 – whatever a candidate raises, the serving bundle goes on
-                self._watcher.shadow_failed()
+                self._watcher.shadow_failed(pair)

@@ -110,7 +110,7 @@ def test_counts_are_those_of_the_topics(scene: Scene) -> None:
 def test_both_bundles_are_told_and_the_shadow_disagrees_now_and_then(scene: Scene) -> None:
     roles = {point.labels["role"]: point.labels["sha256"] for point in scene.server.query("guard_model_info")}
     assert len(set(roles.values())) == len(roles) == 2
-    assert scene.server.query("sum(guard_shadow_disagreements_total)")[0].value > 0
+    assert scene.server.query('sum(guard_shadow_verdicts_total{current="clean",shadow="quarantined"})')[0].value > 0
 
 
 def test_no_alert_fires_that_speaks_of_a_broken_guard(scene: Scene) -> None:

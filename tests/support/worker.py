@@ -180,6 +180,12 @@ class Worker:
         """The sum of all samples whose `name{labels}` the pattern matches from its start."""
         return sum(value for name, value in self.metrics().items() if re.match(pattern, name))
 
+    def agreement(self) -> dict[str, Any]:
+        """What `/shadow` says."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/shadow", timeout=10) as response:
+            found: dict[str, Any] = json.load(response)
+        return found
+
     def resident_bytes(self) -> int:
         """Memory of the process that is really in use."""
         found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())

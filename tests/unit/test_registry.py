@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from guard.bundle import carry_audit
 from guard.errors import BundleRefused, GateRefused, GuardError, OutputFailed, RegistryRefused, WrongUse
 from guard.gate import close_gate, write_gate
 from guard.registry import registry as registry_module
@@ -117,6 +118,30 @@ def test_a_manifest_of_an_older_release_keeps_its_bytes_and_is_not_audited(tmp_p
     assert (shelved.digest, shelved.fault, shelved.manifest.audit) == (digest, None, None)
 
 
+def test_a_bundle_is_marked_with_the_audit_of_its_gate(
+    promote: Callable[..., object], made: dict[str, Path], folder: Path, tmp_path: Path
+) -> None:
+    """Also where it was marked between its gate and its promotion; its verdicts stay, byte for byte."""
+    promote("unaudited")
+    kept, given = read_files(folder / "current"), read_files(made["unaudited"])
+    assert kept.manifest.audit == make_audit(SNAPSHOT)
+    assert given.manifest.audit is None
+    assert kept.contents == given.contents
+    assert promote("unaudited") is None, "it serves already"
+    (shelved,) = Registry.open(folder).versions()
+    assert (shelved.fault, shelved.digest) == (None, kept.digest)
+    gate = write_gate_for(made["unaudited"], tmp_path / "gate.json")
+    carry_audit(made["unaudited"], make_audit(SNAPSHOT), tmp_path / "marked")
+    entry = Registry.made(tmp_path / "fresh").promote(tmp_path / "marked", gate, by="ada")
+    assert (entry.objections, entry.digest) == ((), kept.digest)
+
+
+def test_a_forced_bundle_is_not_marked(made: dict[str, Path], folder: Path, tmp_path: Path) -> None:
+    gate = write_gate_for(made["unaudited"], tmp_path / "gate.json", poison=100)
+    Registry.made(folder).promote(made["unaudited"], gate, by="ada", why="no other", force=True)
+    assert read_files(folder / "current").manifest.audit is None
+
+
 def test_what_serves_already_changes_nothing(promote: Callable[..., object], folder: Path) -> None:
     assert promote("1") is not None
     assert promote("1") is None
@@ -148,9 +173,12 @@ def test_a_version_can_come_back_and_both_gates_are_kept(
         (lambda made, path, _: write_gate_for(made["2"], path, None), "the bundle was compared with none"),
         (lambda made, path, _: write_gate_for(made["2"], path, "e" * 64), "compared with eeeeeeeeeeee, but"),
         (lambda made, path, now: write_gate_for(made["2"], path, now, poison=20), "of the snapshot may be poison"),
-        (lambda made, path, now: write_gate_for(made["2"], path, now, drawn=399), "does not carry the gate's audit"),
+        (
+            lambda made, path, now: write_gate_for(made["2"], path, now, drawn=399),
+            "carries another audit than the gate",
+        ),
     ],
-    ids=["none", "other", "alone", "stale", "poisoned", "not carried"],
+    ids=["none", "other", "alone", "stale", "poisoned", "another audit"],
 )
 def test_without_a_passed_gate_nothing_is_promoted_unless_forced_and_told(
     spoil: Callable[..., Path | None],

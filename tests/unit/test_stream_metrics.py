@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -169,13 +170,31 @@ def test_lag_of_partitions_that_went_elsewhere_is_no_longer_told(metrics: Stream
     assert value(metrics, "guard_assigned_partitions") == 2
 
 
-def test_where_the_shadow_disagrees_is_counted_by_what_it_says(metrics: StreamMetrics) -> None:
-    metrics.shadow([clean(), held(), clean(), malformed()], [held(), clean(), clean(), malformed()])
-    metrics.shadow_failed()
-    assert value(metrics, "guard_shadow_records_total") == 4
-    assert value(metrics, "guard_shadow_disagreements_total", verdict="quarantined") == 1
-    assert value(metrics, "guard_shadow_disagreements_total", verdict="clean") == 1
+def test_what_both_bundles_say_is_counted_in_each_direction(metrics: StreamMetrics) -> None:
+    pair = ("a" * 64, "b" * 64)
+    metrics.shadow(
+        pair, [clean(), held(), clean(), held(), malformed()], [held(), clean(), clean(), clean(), malformed()]
+    )
+    metrics.shadow_failed(pair)
+    metrics.shadow_skipped(pair, 7)
+    assert value(metrics, "guard_shadow_records_total") == 5
+    assert value(metrics, "guard_shadow_verdicts_total", current="clean", shadow="quarantined") == 1
+    assert value(metrics, "guard_shadow_verdicts_total", current="quarantined", shadow="clean") == 2
+    assert value(metrics, "guard_shadow_verdicts_total", current="clean", shadow="clean") == 1
+    assert value(metrics, "guard_shadow_verdicts_total", current="malformed", shadow="clean") == 0
     assert value(metrics, "guard_shadow_failures_total") == 1
+    assert value(metrics, "guard_shadow_skipped_records_total") == 7
+    found = metrics.agreement.agreement()
+    assert found is not None
+    assert (found.champion_only_held, found.challenger_only_held, found.overlap) == (2, 1, 0.0)
+    assert (found.failed_batches, found.skipped_records, found.records) == (1, 7, 5)
+
+
+def test_whether_the_data_of_a_bundle_were_audited_is_told(metrics: StreamMetrics) -> None:
+    metrics.model(CARD, "current")
+    assert value(metrics, "guard_bundle_audited", role="current") == 0
+    metrics.model(replace(CARD, sha256="f" * 64, audited=True), "current")
+    assert value(metrics, "guard_bundle_audited", role="current") == 1
 
 
 def test_a_refused_bundle_stays_told_until_one_is_accepted(metrics: StreamMetrics) -> None:

@@ -220,3 +220,54 @@ def test_a_new_bundle_serves_from_the_next_list_on_and_signs_with_its_own_hash(t
         for _, outgoing in outputs.taken
     ]
     assert signed == [{first.encode()}, {first.encode()}, {other.digest.encode()}]
+
+
+class Swapped(Serving):
+    """Judges when it is let go, and then has another bundle to swap to."""
+
+    def __init__(self, old: Bundle, new: Bundle) -> None:
+        self.current, self._new = old, new
+        self.entered, self.let_go = threading.Event(), threading.Event()
+
+    def judge(self, records: Sequence[bytes]) -> list[Verdict]:
+        self.entered.set()
+        assert self.let_go.wait(30)
+        return self.current.judge(records)
+
+    def swap(self) -> Bundle:
+        self.current = self._new
+        return self._new
+
+
+def test_a_swap_waits_for_the_list_in_work_and_the_next_list_for_nothing_but_the_swap(
+    serving: Serving, tmp_path: Path
+) -> None:
+    new = load_bundle(make_bundle(tmp_path / "new", seed=7), threads=1)
+    swapped, outputs = Swapped(serving.current, new), Outputs()
+
+    async def main() -> None:
+        protocol = Protocol(
+            Identity("c", "g", "i"),
+            swapped,
+            outputs,
+            Limits(100_000, 1 << 20),
+            StreamMetrics("enforce"),
+            mode="enforce",
+            scoring_timeout_seconds=30,
+        )
+        first = asyncio.create_task(protocol.pass_on(records(0)))
+        await asyncio.to_thread(swapped.entered.wait, 30)
+        swap = asyncio.create_task(protocol.swap())
+        second = asyncio.create_task(protocol.pass_on(records(5)))
+        await asyncio.sleep(0)
+        assert not swap.done()
+        assert swapped.current is serving.current
+        swapped.let_go.set()
+        await asyncio.wait_for(asyncio.gather(first, swap, second), 30)
+
+    asyncio.run(main())
+    marks = [
+        {dict(record.headers)["guard-model-sha256"] for many in outgoing.values() for record in many}
+        for _, outgoing in outputs.taken
+    ]
+    assert marks == [{serving.current.digest.encode()}, {new.digest.encode()}]

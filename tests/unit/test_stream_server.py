@@ -11,6 +11,7 @@ from http.client import HTTPConnection, HTTPResponse
 
 import pytest
 
+from guard.agreement import Agreement
 from guard.errors import GuardError
 from guard.stream import server as server_module
 from guard.stream.metrics import ModelCard, StreamMetrics
@@ -83,6 +84,18 @@ def test_metrics_come_in_the_format_that_is_accepted(server: StatusServer, healt
 
 def test_a_nonsensical_accept_header_gets_metrics_all_the_same(server: StatusServer) -> None:
     assert ask(server, "/metrics", Accept="application/openmetrics-text; version=x.y;;,")[0].status == 200
+
+
+def test_how_the_bundles_agree_is_told_once_there_are_two(server: StatusServer, metrics: StreamMetrics) -> None:
+    response, body = ask(server, "/shadow")
+    assert response.status == 404
+    assert b"model.shadow" in body
+    passed, held = Verdict(Status.CLEAN), Verdict(Status.QUARANTINED, HoldReason.SUSPECT)
+    metrics.shadow(("a" * 64, "b" * 64), [passed, held, held], [passed, held, passed])
+    response, body = ask(server, "/shadow")
+    assert response.status == 200
+    found = Agreement.model_validate_json(body, strict=True)
+    assert (found.both_held, found.champion_only_held, found.overlap) == (1, 1, 0.5)
 
 
 def test_offenders_are_told_by_name_only_where_names_are_no_labels(

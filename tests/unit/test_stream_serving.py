@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 
+from guard import store
 from guard.bundle import Bundle, load_bundle
 from guard.errors import BundleRefused, WrongUse
 from guard.sample import encode_samples
+from guard.store import BUNDLE_FILES
 from guard.stream.serving import Serving
 from guard.stream.settings import ModelSettings
 from guard.stream.shadow import Shadow
+from guard.stream.shadow_tally import Pair
 from guard.verdict import Verdict
 from tests.support.bundles import IMAGE, TABLE, draw_samples, make_bundle
 
@@ -26,16 +29,22 @@ class Watcher:
 
     def __init__(self) -> None:
         self.pairs: list[tuple[list[Verdict], list[Verdict]]] = []
+        self.bundles: list[Pair] = []
         self.failures = 0
+        self.skipped = 0
         self.told = threading.Event()
 
-    def shadow(self, current: Sequence[Verdict], shadow: Sequence[Verdict]) -> None:
+    def shadow(self, pair: Pair, current: Sequence[Verdict], shadow: Sequence[Verdict]) -> None:
         self.pairs.append((list(current), list(shadow)))
+        self.bundles.append(pair)
         self.told.set()
 
-    def shadow_failed(self) -> None:
+    def shadow_failed(self, _pair: Pair) -> None:
         self.failures += 1
         self.told.set()
+
+    def shadow_skipped(self, _pair: Pair, records: int) -> None:
+        self.skipped += records
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +207,53 @@ def test_a_pin_holds_for_what_comes_later(served: Path, made: dict[str, Path]) -
     assert "is pinned" in str(outcome.error)
 
 
+def test_a_link_that_is_switched_is_followed_there_and_back(made: dict[str, Path], tmp_path: Path) -> None:
+    """As `current` of a registry: both versions are whole, so one look is enough."""
+    for name in ("old", "new"):
+        (tmp_path / "next").symlink_to(made[name])
+        (tmp_path / "next").replace(tmp_path / "current")
+        if name == "old":
+            serving = Serving.open(settings(tmp_path / "current"))
+    for name in ("new", "old", "new"):
+        (tmp_path / "next").symlink_to(made[name])
+        (tmp_path / "next").replace(tmp_path / "current")
+        outcome = serving.poll()
+        assert outcome is not None
+        assert not outcome.refused
+        assert serving.swap() is outcome.bundle
+        assert serving.current.digest == digest(made[name])
+        assert serving.poll() is None
+
+
+def test_a_link_that_is_switched_while_it_is_read_gives_one_bundle_or_the_other(
+    made: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The switch comes after every single file: a load that went by names would mix two bundles and be refused."""
+    current = tmp_path / "current"
+    current.symlink_to(made["old"])
+    serving, read, reads = Serving.open(settings(current)), store._read_file, []
+
+    def read_and_switch(folder: int, name: str) -> bytes:
+        content = read(folder, name)
+        reads.append(name)
+        (tmp_path / "next").symlink_to(made["new" if len(reads) % 2 else "old"])
+        (tmp_path / "next").replace(current)
+        return content
+
+    (tmp_path / "next").symlink_to(made["new"])
+    (tmp_path / "next").replace(current)
+    monkeypatch.setattr(store, "_read_file", read_and_switch)
+    outcome = serving.poll()
+    assert len(reads) == len(BUNDLE_FILES) + 2
+    assert outcome is not None
+    assert not outcome.refused
+    monkeypatch.undo()
+    serving.swap()
+    serving.poll()
+    serving.swap()
+    assert serving.current.digest == digest(current)
+
+
 def test_a_bundle_for_other_samples_is_refused(served: Path, made: dict[str, Path]) -> None:
     serving = Serving.open(settings(served))
     put(made["image"], served)
@@ -223,6 +279,7 @@ def test_the_shadow_sees_the_same_records_and_decides_nothing(served: Path, made
     serving.close()
     assert watcher.pairs == [(verdicts, serving.shadow.judge(samples()))]
     assert [v.threshold for v in watcher.pairs[0][1]] == [0.2] * 50
+    assert watcher.bundles == [(digest(served), digest(made["wide"]))]
 
 
 def test_a_refused_shadow_keeps_no_guard_from_starting(served: Path, made: dict[str, Path], tmp_path: Path) -> None:
@@ -245,6 +302,8 @@ def test_a_refused_shadow_keeps_no_guard_from_starting(served: Path, made: dict[
 class Faulty:
     """A bundle that hangs until it is let go, then raises."""
 
+    digest = "f" * 64
+
     def __init__(self) -> None:
         self.entered = threading.Event()
         self.let_go = threading.Event()
@@ -258,11 +317,12 @@ class Faulty:
 def test_a_shadow_that_hangs_delays_no_batch_and_holds_two_at_most() -> None:
     faulty, watcher = Faulty(), Watcher()
     shadow = Shadow(faulty, watcher)  # type: ignore[arg-type]
-    assert shadow.offer([b"1"], [])
+    assert shadow.offer("c", [b"1"], [])
     assert faulty.entered.wait(10)
-    assert shadow.offer([b"2"], [])
+    assert shadow.offer("c", [b"2"], [])
     began = time.monotonic()
-    assert not any(shadow.offer([b"more"], []) for _ in range(1000))
+    assert not any(shadow.offer("c", [b"more"], []) for _ in range(1000))
+    assert watcher.skipped == 1000
     shadow.close(seconds=0.1)
     assert time.monotonic() - began < 5
     faulty.let_go.set()
@@ -272,13 +332,13 @@ def test_a_shadow_that_raises_is_counted_and_goes_on(made: dict[str, Path]) -> N
     faulty, watcher = Faulty(), Watcher()
     faulty.let_go.set()
     shadow = Shadow(faulty, watcher)  # type: ignore[arg-type]
-    shadow.offer([b"1"], [])
+    shadow.offer("c", [b"1"], [])
     assert watcher.told.wait(10)
     assert watcher.failures == 1
     watcher.told.clear()
     bundle: Bundle = load_bundle(made["old"])
     shadow.bundle = bundle
-    shadow.offer(samples(), bundle.judge(samples()))
+    shadow.offer("c", samples(), bundle.judge(samples()))
     assert watcher.told.wait(10)
     assert len(watcher.pairs) == 1
     shadow.close()
