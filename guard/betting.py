@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from guard.errors import WrongUse
 
-__all__ = ["STAKES", "Bets", "log_arrival_weight", "log_round_weight"]
+__all__ = ["STAKES", "Bets", "log_arrival_weight", "log_mean", "log_round_weight"]
 
 Floats = NDArray[np.float64]
 
@@ -35,8 +35,8 @@ STAKES = (0.02, 0.05, 0.12, 0.3, 0.7)
 """Shares of the capital. The best stake is near the share of records beyond the bound: these are within a factor of 1.6
 of any share from 1 % to all, which costs at most a tenth of the growth."""
 
-_EVEN = 1000.0
-"""The first thousand arrivals weigh about the same; a flood of a billion names costs a later one only e^9 more."""
+_EVEN = 10_000.0
+"""The first ten thousand arrivals weigh about the same; a flood of a billion names costs a later one only e^13 more."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +65,25 @@ class Bets:
 
     def log_evidence(self, seen: ArrayLike, hits: ArrayLike) -> Floats:
         """Evidence log E (m,) after `seen` (m,) records, `hits` (m, J) of them in each event."""
+        capital = self.log_capital(seen, hits)
+        return log_mean(capital.reshape(len(capital), -1))
+
+    def log_capital(self, seen: ArrayLike, hits: ArrayLike) -> Floats:
+        """(m, J, stakes) the log of what each single bet has become."""
         n, c = np.asarray(seen, np.float64), np.asarray(hits, np.float64)
-        capital = c[:, :, None] * self._gain + n[:, None, None] * self._lost
-        best = capital.max(axis=(1, 2))
-        mean = np.exp(capital - best[:, None, None]).mean(axis=(1, 2))
-        return np.asarray(best + np.log(mean))
+        return np.asarray(c[:, :, None] * self._gain + n[:, None, None] * self._lost)
+
+
+def log_mean(logs: Floats) -> Floats:
+    """The log of the mean, along the last axis, of what has these logs."""
+    best = logs.max(axis=-1)
+    return np.asarray(best + np.log(np.exp(logs - best[..., None]).mean(axis=-1)))
 
 
 def log_arrival_weight(number: int) -> float:
     """Weight log γ_i of the i-th test that was ever begun, i ≥ 1.
 
-    γ_i = h(i − 1) − h(i), h(i) = 1/(1 + log(1 + i/1000)). The sum telescopes to h(0) = 1, however many tests there will
+    γ_i = h(i − 1) − h(i), h(i) = 1/(1 + log(1 + i/10,000)). The sum telescopes to h(0) = 1, however many there will
     be; γ_i falls hardly faster than 1/i.
     """
     before = 1 + math.log1p((number - 1) / _EVEN)
@@ -84,5 +92,8 @@ def log_arrival_weight(number: int) -> float:
 
 
 def log_round_weight(number: int) -> float:
-    """Weight log δ_r of the r-th attempt at the same test, r ≥ 1: δ_r = 1/(r (r + 1)), which sums to 1."""
+    """Weight log δ_r of the r-th attempt at the same test, r ≥ 1: δ_r = 1/(r (r + 1)).
+
+    They sum to 1; from the (r + 1)-th on 1/(r + 1) is left.
+    """
     return -math.log(number * (number + 1))

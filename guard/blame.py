@@ -7,15 +7,18 @@ give its evidence E, as if bets had been placed on every record (`guard.betting`
 
 number its place among all sources that its partition ever followed, rounds its attempts. All weights γ δ / places
 together are at most 1, so by Ville's inequality the probability that any honest source is ever accused is at most the
-level, whatever number of sources there is, however long it runs and whenever one looks.
+level, over calibrations and streams together, whatever number of sources there is, however long it runs and whenever
+one looks.
 
 A round ends when its evidence has nearly gone: a long honest past is no credit. What is dropped or forgotten begins a
 new round, or gets a new number, with evidence 1: forgetting never adds evidence that was not paid for by a weight.
 While a source is accused, its counts serve the opposite test; when that shows that it has stopped, it is free again.
 Each change begins a new epoch. Copies of one record are counted once, told apart by offset.
 
-Evidence about one source from several partitions is that of their counts together: in the same epoch they add up, of
-different epochs the later one counts (`joint`). Adding is commutative and associative, so it is the same in any order.
+Evidence about one source from several partitions multiplies, bet by bet (`Suspicion.log_joint`): that of one may be
+enough, or that of all. Where an entry may have been forgotten before, it stands alone, because the weight of its name
+may have been used; of an epoch that is over, only what was reserved for later rounds counts. What is told of a source,
+and what lets it back, is the sum of the counts of its latest epoch (`joint`), the same in any order.
 """
 
 from __future__ import annotations
@@ -23,11 +26,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
 
+from guard.betting import log_round_weight
 from guard.errors import GuardError
 from guard.space_saving import CAPACITY, Entry, SpaceSaving, name_key
 from guard.suspicion import Suspicion
@@ -36,6 +41,12 @@ from guard.verdict import HoldReason, Status, Verdict
 __all__ = ["Blame", "PlaceState", "Standing", "StateUnreadable", "joint"]
 
 _FORMAT = 1
+_LOOK = 32
+"""Records of a source between two looks at its evidence, if none of them is as suspicious as what is held."""
+
+_AT_ONCE = 2048
+"""Entries whose evidence is computed at once: some ten MB."""
+
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -109,9 +120,11 @@ class _Place:
 
     def count(
         self, verdicts: Sequence[Verdict], cells: Sequence[int], times: Sequence[int], width: int
-    ) -> dict[str, Entry]:
-        """Counts records in order; returns the entries that they belong to, by the name in the record."""
+    ) -> tuple[list[Entry], list[Entry]]:
+        """Counts records in order; returns the entries that they belong to, and those whose evidence is due."""
         touched: dict[str, Entry] = {}
+        due: dict[str, Entry] = {}
+        strong = self.suspicion.back
         follow = self.sources.follow
         for verdict, cell, at in zip(verdicts, cells, times, strict=True):
             name = verdict.source
@@ -124,10 +137,12 @@ class _Place:
             entry.records += 1
             entry.counts[cell] += 1
             entry.last = at
+            if cell <= strong or entry.records % _LOOK == 0:
+                due[entry.name] = entry
             if verdict.status is Status.QUARANTINED and verdict.reason is not HoldReason.SUSPECT_SOURCE:
                 entry.held += 1
         self.records += len(verdicts)
-        return touched
+        return list(touched.values()), list(due.values())
 
 
 class Blame:
@@ -166,14 +181,13 @@ class Blame:
             return first
         own.through, at = offsets[-1] + 1, times[-1]
         cells = self.suspicion.cell_of([verdict.p_value for verdict in fresh])
-        touched = own.count(fresh, cells, times[first:], self.suspicion.cells)
-        entries = list({id(entry): entry for entry in touched.values()}.values())
+        touched, due = own.count(fresh, cells, times[first:], self.suspicion.cells)
         if own.sources.lost_epochs:
             own.sources.lost_epochs = 0
             self._refresh()
         if self._epochs:
-            self._catch_up(own, entries, at)
-        self._decide(own, entries, at)
+            self._catch_up(own, touched, at)
+        self._decide(own, due, at)
         return first
 
     def use(self, suspicion: Suspicion) -> None:
@@ -225,20 +239,19 @@ class Blame:
         Another thread may ask too: what changes meanwhile is told as it was before or as it is after.
         """
         names = dict.fromkeys(name for entries in self._everywhere() for name in list(entries))
-        found = [self._joint(name) for name in names]
-        if not found:
-            return []
-        evidence = self.suspicion.log_evidence(np.array([entry.counts for entry in found]))
-        rows = [self._standing(entry, e) for entry, e in zip(found, evidence.tolist(), strict=True)]
+        groups = [self._entries(name) for name in names]
+        alone = iter(self._alone([entry for entries in groups for entry in _latest(entries)]))
+        rows = [self._standing(entries, list(islice(alone, len(_latest(entries))))) for entries in groups]
         rows.sort(key=lambda row: (not row.accused, row.needed - row.evidence, -row.records, row.source))
         return rows[:most]
 
-    def _standing(self, entry: Entry, log_evidence: float) -> Standing:
+    def _standing(self, entries: Sequence[Entry], alone: Sequence[float]) -> Standing:
+        entry, (evidence, needed) = joint(entries), self._case(entries, alone)
         return Standing(
             source=entry.name,
             accused=entry.accused,
-            evidence=entry.evidence if entry.accused else log_evidence / math.log(10),
-            needed=self.suspicion.log_needed(entry.number, entry.rounds) / math.log(10),
+            evidence=entry.evidence if entry.accused else evidence / math.log(10),
+            needed=entry.needed if entry.accused else needed / math.log(10),
             records=entry.records,
             held=entry.held,
             missed_at_most=entry.missed,
@@ -251,8 +264,38 @@ class Blame:
     def _everywhere(self) -> list[Mapping[str, Entry]]:
         return [*(place.sources.entries for place in list(self._own.values())), *list(self._others.values())]
 
-    def _joint(self, name: str) -> Entry:
-        return joint([entries[name] for entries in self._everywhere() if name in entries])
+    def _entries(self, name: str) -> list[Entry]:
+        return [entries[name] for entries in self._everywhere() if name in entries]
+
+    def _alone(self, entries: Sequence[Entry]) -> list[float]:
+        """The log E of each entry by itself."""
+        found: list[float] = []
+        for first in range(0, len(entries), _AT_ONCE):
+            counts = np.array([entry.counts for entry in entries[first : first + _AT_ONCE]])
+            found += self.suspicion.log_evidence(counts).tolist()
+        return found
+
+    def _case(self, entries: Sequence[Entry], alone: Sequence[float]) -> tuple[float, float]:
+        """The evidence log E against one source, and what is needed: of one partition, or of all if that is nearer.
+
+        `alone`: the log E of each of its latest entries.
+        """
+        latest = _latest(entries)
+        cases = [
+            (evidence, self.suspicion.log_needed(entry.number) - log_round_weight(entry.rounds))
+            for evidence, entry in zip(alone, latest, strict=True)
+        ]
+        known = [entry for entry in entries if not entry.missed]
+        if len(known) > 1 and max(alone) > 0:
+            cases.append(self._case_of_all(known, latest[0].epoch))
+        return max(cases, key=lambda case: case[0] - case[1])
+
+    def _case_of_all(self, entries: Sequence[Entry], epoch: int) -> tuple[float, float]:
+        nothing = [0] * self.suspicion.cells  # the round of an epoch that is over ends, and the next one begins
+        counts = [entry.counts if entry.epoch == epoch else nothing for entry in entries]
+        rounds = [entry.rounds if entry.epoch == epoch else entry.rounds + 1 for entry in entries]
+        evidence = self.suspicion.log_joint(np.array(counts), np.array(rounds))
+        return evidence, self.suspicion.log_needed(max(entry.number for entry in entries))
 
     def _refresh(self) -> None:
         self._epochs = {}
@@ -268,8 +311,8 @@ class Blame:
                 self._turn(own, entry, epoch, at)
 
     def _decide(self, own: _Place, entries: Sequence[Entry], at: int) -> None:
-        alone = self.suspicion.log_evidence(np.array([entry.counts for entry in entries])).tolist() if entries else []
-        # Joint evidence is looked up only where this place has some of its own: elsewhere it cannot have grown much.
+        alone = self._alone(entries)
+        # What all partitions say is looked up only where this one says something: elsewhere it cannot have grown much.
         least = 0.0 if len(self._own) + len(self._others) > 1 else -math.log(self.suspicion.level)
         for entry, evidence in zip(entries, alone, strict=True):
             if entry.accused:
@@ -281,14 +324,14 @@ class Blame:
                 _begin_round(entry)
 
     def _accuse(self, own: _Place, entry: Entry, at: int) -> None:
-        whole = self._joint(entry.name)
-        evidence = float(self.suspicion.log_evidence(np.array([whole.counts]))[0])
-        if evidence >= self.suspicion.log_needed(whole.number, whole.rounds):
-            self._turn(own, entry, whole.epoch + 1, at)
-            entry.evidence = evidence / math.log(10)
+        everywhere = self._entries(entry.name)
+        evidence, needed = self._case(everywhere, self._alone(_latest(everywhere)))
+        if evidence >= needed:
+            self._turn(own, entry, entry.epoch + 1, at)
+            entry.evidence, entry.needed = evidence / math.log(10), needed / math.log(10)
 
     def _let_back(self, own: _Place, entry: Entry, at: int) -> None:
-        whole = self._joint(entry.name)
+        whole = joint(self._entries(entry.name))
         if self.suspicion.log_return(np.array([whole.counts]))[0] >= self.suspicion.log_back(whole.epoch):
             self._turn(own, entry, whole.epoch + 1, at)
 
@@ -312,14 +355,9 @@ class Blame:
 
 
 def joint(entries: Sequence[Entry]) -> Entry:
-    """What entries of one source from disjoint sets of records say together.
-
-    Counts of the latest epoch add up. The largest number has the smallest weight. Each new round anywhere makes a new
-    sum of rounds, so that no two tests share one weight; but where a source was forgotten in one partition and not in
-    another, a weight may be used again.
-    """
-    epoch = max(entry.epoch for entry in entries)
-    latest = [entry for entry in entries if entry.epoch == epoch]
+    """What was counted of one source in disjoint sets of records; of the p-values, those of its latest epoch."""
+    latest = _latest(entries)
+    epoch = latest[0].epoch
     return Entry(
         name=entries[0].name,
         number=max(entry.number for entry in entries),
@@ -333,7 +371,14 @@ def joint(entries: Sequence[Entry]) -> Entry:
         rounds=sum(entry.rounds for entry in entries) - len(entries) + 1,
         since=min(entry.since for entry in latest),
         evidence=max(entry.evidence for entry in latest),
+        needed=max(entry.needed for entry in latest),
     )
+
+
+def _latest(entries: Sequence[Entry]) -> list[Entry]:
+    """Those of the latest epoch."""
+    epoch = max(entry.epoch for entry in entries)
+    return [entry for entry in entries if entry.epoch == epoch]
 
 
 def _begin_round(entry: Entry) -> None:

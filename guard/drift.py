@@ -25,6 +25,7 @@ the way, with randomised ties; here the calibration is fixed, and what it cannot
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
@@ -34,11 +35,11 @@ from numpy.typing import NDArray
 
 from guard.betting import Bets, log_round_weight
 from guard.blame import StateUnreadable
-from guard.bundle import Bundle
+from guard.calibration import Fusion
 from guard.clopper_pearson import upper_bound
 from guard.rate_bounds import rate_bounds, resolution
 from guard.space_saving import name_key
-from guard.spec import ClassLabel
+from guard.spec import ClassLabel, NumberLabel
 from guard.verdict import Verdict
 
 __all__ = [
@@ -70,7 +71,12 @@ _MOST_CLASSES = 100
 _LEAST_USUAL = 0.01
 """One refused sample in a hundred, or one of a class that was never seen, is no change of the data."""
 
-_FLOOR = -3.0
+_FLOOR_LOG10 = -1.3
+"""Evidence at which a round is given up: else a long time without drift would be a credit."""
+
+_LOOK = 50
+"""Votes between two looks at the evidence: each costs as much as some twenty votes, and an alarm takes hundreds."""
+
 _FORMAT = 1
 _PER_VOTE = 4
 """Records of a window for each voter of the one before it: with fewer, a window is over before most sources have sent,
@@ -99,9 +105,14 @@ class Expected(msgspec.Struct, frozen=True):
     labels: tuple[str | int, ...]
 
     @property
+    def cells(self) -> dict[Watched, int]:
+        """How many cells the votes of each kind are counted in."""
+        return {"p_values": len(self.thresholds) + 1, "labels": len(self.labels) + 1, "refusals": 2}
+
+    @property
     def events(self) -> dict[Watched, int]:
         """How many events of each kind bets are placed on."""
-        return {"p_values": len(self.bounds), "labels": 2 * len(self.labels), "refusals": 1}
+        return {"p_values": 2 * len(self.thresholds), "labels": 2 * len(self.labels), "refusals": 1}
 
 
 class DriftReading(NamedTuple):
@@ -112,15 +123,23 @@ class DriftReading(NamedTuple):
 
 
 class _Count(msgspec.Struct):
-    """One test: votes and hits of this round, and when, in votes since the beginning, it last alarmed."""
+    """One test: votes of this round by cell, and when, in votes since the beginning, it last alarmed.
 
-    hits: list[_Tally]
+    Cells of p-values: up to each threshold and above the one before, then above all; of labels: one for each class, one
+    for others; of refusals: taken, refused.
+    """
+
+    cells: list[_Tally]
     seen: _Tally = 0
     votes: _Tally = 0
     rounds: _Nth = 1
     alarms: _Tally = 0
     alarmed: _Tally = 0
     took: _Tally = 0
+
+    def begin(self, rounds: int) -> None:
+        """No evidence from now on, in that round."""
+        self.cells, self.seen, self.rounds = [0] * len(self.cells), 0, rounds
 
 
 class DriftState(msgspec.Struct, frozen=True):
@@ -153,16 +172,16 @@ class DriftState(msgspec.Struct, frozen=True):
         """Raises StateUnreadable for what no guard of this version has written."""
         if self.format != _FORMAT:
             raise StateUnreadable(f"evidence about drift has format {self.format}, expected {_FORMAT}")
-        sizes = self.expected.events
-        bets = {name: len(self.bounds.get(name, ())) for name in sizes}
-        if {name: len(count.hits) for name, count in self.counts.items()} != sizes or any(
-            bets[name] != (0 if learning else sizes[name]) for name, learning in self._learning().items()
-        ):
+        cells = {name: len(count.cells) for name, count in self.counts.items()}
+        if cells != self.expected.cells or self.bounds.keys() != {name for name in cells if not self._learns(name)}:
             raise StateUnreadable("evidence about drift does not fit itself")
+        events = {**self.expected.events, "p_values": len(self.expected.bounds)}
+        if any(len(bounds) != events[name] for name, bounds in self.bounds.items()):
+            raise StateUnreadable("bounds of drift do not fit what is watched")
 
-    def _learning(self) -> dict[Watched, bool]:
-        """Which of them still learn what is usual."""
-        return {name: name != "p_values" and count.votes < BASELINE for name, count in self.counts.items()}
+    def _learns(self, name: Watched) -> bool:
+        """Whether it is not known yet what is usual."""
+        return name != "p_values" and self.counts[name].votes < BASELINE
 
 
 class Drift:
@@ -171,9 +190,8 @@ class Drift:
     def __init__(self, expected: Expected, state: DriftState | None = None) -> None:
         self.expected = expected
         self._class: dict[object, int] = {label: index for index, label in enumerate(expected.labels)}
-        sizes = expected.events
         self._counts: dict[Watched, _Count] = (
-            state.counts if state else {name: _Count([0] * sizes[name]) for name in get_args(Watched)}
+            state.counts if state else {name: _Count([0] * cells) for name, cells in expected.cells.items()}
         )
         self._bounds: dict[Watched, tuple[float, ...]] = dict(state.bounds) if state else {"p_values": expected.bounds}
         self._bets = {name: Bets(bounds) for name, bounds in self._bounds.items()}
@@ -184,22 +202,22 @@ class Drift:
 
     def add(self, verdicts: Sequence[Verdict]) -> None:
         """Takes the verdicts of consecutive records."""
-        votes = self._votes(verdicts)
         self.records += len(verdicts)
-        alpha = self.expected.alpha
-        passed = [vote.p_value for vote in votes if vote.p_value is not None and vote.p_value > alpha]
-        self._take("p_values", _p_events(np.array(passed), self.expected.thresholds))
-        if self._class:
-            known = [self._class.get(vote.label, -1) for vote in votes if vote.p_value is not None]
-            self._take("labels", _label_events(np.array(known, np.int64), len(self._class)))
-        self._take("refusals", np.array([[vote.p_value is None] for vote in votes], np.bool_).reshape(-1, 1))
+        alpha, thresholds = self.expected.alpha, self.expected.thresholds
+        for vote in self._votes(verdicts):
+            p = vote.p_value
+            self._take("refusals", int(p is None))
+            if p is not None and self._class:
+                self._take("labels", self._class.get(vote.label, len(self._class)))
+            if p is not None and p > alpha:
+                self._take("p_values", bisect_left(thresholds, p))
 
     def log10_evidence(self, name: Watched) -> float:
         """log10 E of the round that runs; 0 while nothing can be said."""
         bets, count = self._bets.get(name), self._counts[name]
         if bets is None or not count.seen:
             return 0.0
-        return float(bets.log_evidence([count.seen], [count.hits])[0]) / math.log(10)
+        return float(bets.log_evidence([count.seen], [_hits(name, count)])[0]) / math.log(10)
 
     def log10_needed(self, name: Watched) -> float:
         """log10 E at which the round that runs is an alarm."""
@@ -234,55 +252,58 @@ class Drift:
 
     def _votes(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
         """The first record of each source in each window. A window has four records for each of the last voters."""
-        votes, voters = [], self._voters
-        for verdict in verdicts:
-            name = verdict.source or ""
-            if name not in voters and (key := name_key(name)) not in voters:
-                voters.add(key)
-                votes.append(verdict)
-            self._left -= 1
-            if self._left <= 0:
-                self._window = self._left = min(max(_PER_VOTE * len(voters), 1), _LARGEST_WINDOW)
+        votes: list[Verdict] = []
+        voters, start = self._voters, 0
+        while start < len(verdicts):
+            window = verdicts[start : start + self._left]
+            for verdict in window:
+                name = verdict.source or ""
+                if name not in voters and (key := name_key(name)) not in voters:
+                    voters.add(key)
+                    votes.append(verdict)
+            start += len(window)
+            self._left -= len(window)
+            if not self._left:
+                self._window = self._left = min(_PER_VOTE * len(voters), _LARGEST_WINDOW)
                 voters.clear()
         return votes
 
-    def _take(self, name: Watched, events: NDArray[np.bool_]) -> None:
-        """(m, J) the events of m votes. Looks at the evidence after each of them."""
+    def _take(self, name: Watched, cell: int) -> None:
+        """One vote. Looks at the evidence after each `_LOOK` of them."""
         count = self._counts[name]
-        start = 0
-        while start < len(events):
-            start += self._look(name, count, events[start:])
+        count.cells[cell] += 1
+        count.seen += 1
+        count.votes += 1
+        if count.votes % _LOOK == 0:
+            if name in self._bets:
+                self._look(name, count)
+            elif count.votes == BASELINE:
+                self._learn(name, count)
 
-    def _look(self, name: Watched, count: _Count, events: NDArray[np.bool_]) -> int:
-        """Takes votes up to the next alarm, or to the end of a round; how many those are."""
-        bets = self._bets.get(name)
-        if bets is None:
-            return self._learn(name, count, events)
-        seen = count.seen + np.arange(1, len(events) + 1)
-        hits = np.array(count.hits) + events.cumsum(axis=0)
-        evidence = bets.log_evidence(seen, hits)
-        ends = np.flatnonzero((evidence >= self.log10_needed(name) * math.log(10)) | (evidence < _FLOOR))
-        taken = int(ends[0]) + 1 if len(ends) else len(events)
-        count.votes += taken
-        count.seen, count.hits = int(seen[taken - 1]), hits[taken - 1].tolist()
-        if len(ends):
-            if evidence[taken - 1] > 0:
-                count.alarms, count.alarmed, count.took = count.alarms + 1, count.votes, count.seen
-            count.seen, count.hits, count.rounds = 0, [0] * len(count.hits), count.rounds + 1
-        return taken
+    def _look(self, name: Watched, count: _Count) -> None:
+        evidence = self.log10_evidence(name)
+        if _FLOOR_LOG10 <= evidence < self.log10_needed(name):
+            return
+        if evidence > 0:
+            count.alarms, count.alarmed, count.took = count.alarms + 1, count.votes, count.seen
+        count.begin(count.rounds + 1)
 
-    def _learn(self, name: Watched, count: _Count, events: NDArray[np.bool_]) -> int:
-        """The first votes say what is usual; how many of `events` were needed for that."""
-        taken = min(len(events), BASELINE - count.votes)
-        count.votes += taken
-        count.hits = (np.array(count.hits) + events[:taken].sum(axis=0)).tolist()
-        if count.votes == BASELINE:
-            each = self.expected.level / len(get_args(Watched)) / len(count.hits)
-            bounds = [max(_LEAST_USUAL, upper_bound(hits, BASELINE, each)) for hits in count.hits]
-            self._bounds[name] = tuple(bounds)
-            self._bets[name] = Bets(self._bounds[name])
-            count.hits = [0] * len(count.hits)
-        return taken
+    def _learn(self, name: Watched, count: _Count) -> None:
+        """The first votes say what is usual."""
+        found = _hits(name, count).tolist()
+        each = self.expected.level / len(get_args(Watched)) / len(found)
+        self._bounds[name] = tuple(max(_LEAST_USUAL, upper_bound(hits, BASELINE, each)) for hits in found)
+        self._bets[name] = Bets(self._bounds[name])
+        count.begin(count.rounds)
+
+
+def _hits(name: Watched, count: _Count) -> NDArray[np.int64]:
+    """(J,) How many votes fell into each event."""
+    cells = np.array(count.cells, np.int64)
+    if name == "refusals":
+        return cells[1:]
+    own = cells[:-1].cumsum() if name == "p_values" else cells[:-1]
+    return np.concatenate([own, count.seen - own])
 
 
 def reading_of(drifts: Iterable[Drift], name: Watched) -> DriftReading:
@@ -291,9 +312,10 @@ def reading_of(drifts: Iterable[Drift], name: Watched) -> DriftReading:
     return DriftReading(sum(alarmed for alarmed, _ in found), max((strength for _, strength in found), default=0.0))
 
 
-def expected_of(bundle: Bundle, *, level: float = LEVEL, places: int = 1) -> Expected:
-    """What `bundle` lets expect of clean data at this level of false alarms, over so many partitions together."""
-    fusion, label = bundle.judgement.fusion, bundle.manifest.spec.label
+def expected_of(
+    fusion: Fusion, label: ClassLabel | NumberLabel, bundle: str, *, level: float = LEVEL, places: int = 1
+) -> Expected:
+    """What the bundle of that digest lets expect of clean data at this level of false alarms, in so many partitions."""
     least = max(resolution(fusion), fusion.alpha)
     thresholds = tuple(t for t in _QUANTILES if t > least)
     miss = level / 2 / len(get_args(Watched))
@@ -303,20 +325,10 @@ def expected_of(bundle: Bundle, *, level: float = LEVEL, places: int = 1) -> Exp
     fewer = 1 - (lower[1:] - upper[0]) / (1 - upper[0])
     classes: tuple[Any, ...] = label.values if isinstance(label, ClassLabel) else ()
     return Expected(
-        bundle.digest,
+        bundle,
         fusion.alpha,
         level / 2 / places,
         thresholds,
         tuple(np.clip([*more, *fewer], 0, 1).tolist()),
         classes if len(classes) <= _MOST_CLASSES else (),
     )
-
-
-def _p_events(p: NDArray[np.float64], thresholds: tuple[float, ...]) -> NDArray[np.bool_]:
-    low = p[:, None] <= np.array(thresholds)
-    return np.concatenate([low, ~low], axis=1)
-
-
-def _label_events(labels: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
-    own = labels[:, None] == np.arange(classes)
-    return np.concatenate([own, ~own], axis=1)

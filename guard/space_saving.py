@@ -38,8 +38,9 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
 
     `number`: its place among all that were ever followed, from 1; `missed`: see the module; `records`, `held`: seen and
     held since; `first`, `last`: when, in the unit of the caller. The rest belongs to `guard.blame`: `epoch` is odd
-    while the source is accused, `rounds` counts attempts at the test, `since` says when the epoch began, `evidence` is
-    log10 of that which led to the last accusation, `counts` are the p-values of this round by cell.
+    while the source is accused, `rounds` counts attempts at the test, `since` says when the epoch began, `evidence` and
+    `needed` are log10 of what led to the last accusation and of what was needed, `counts` the p-values of this round by
+    cell.
     """
 
     name: _Name
@@ -54,6 +55,7 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
     rounds: _Nth = 1
     since: _Count = 0
     evidence: float = 0.0
+    needed: float = 0.0
 
     @property
     def accused(self) -> bool:

@@ -60,7 +60,7 @@ def _print_json(state: PlaceState, accused: int, rows: list[Standing]) -> None:
 
     found = {
         "model_sha256": state.suspicion.bundle,
-        "level": 2 * state.suspicion.level,
+        "level": state.suspicion.level,
         "records": state.records,
         "sources_ever_followed": state.arrivals,
         "accused": accused,
@@ -94,5 +94,5 @@ def _show(state: PlaceState, accused: int, rows: list[Standing]) -> None:
     console.print(table)
     console.print(
         f"{accused} of {len(state.entries):,} sources accused, of {state.records:,} records; "
-        f"any honest one is with probability {2 * state.suspicion.level:.2g} at most."
+        f"any honest one is with probability {state.suspicion.level:.2g} at most."
     )

@@ -102,7 +102,7 @@ class _Run:
         if found and found.evidence:
             self._blame.keep(_PLACE, PlaceState.from_bytes(found.evidence.encode()))
         known = DriftState.from_bytes(found.drift.encode()) if found and found.drift else None
-        self._drift = Drift(expected_of(bundle), known)
+        self._drift = Drift(expected_of(bundle.judgement.fusion, bundle.manifest.spec.label, bundle.digest), known)
         card = bundle.manifest
         self._writer = VerdictWriter(f"{card.name}:{card.version}", bundle.digest, observe=task.mode == "observe")
 

@@ -13,7 +13,7 @@ Writing never stops the stream: what fails is told, counted, and written again w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -89,12 +89,12 @@ class Remembered:
         end: int = ends[place]
         return end
 
-    async def write(self, evidence: Iterable[Evidence]) -> bool:
-        """Writes it and waits until they are on disk. False, and a line in the log, where that fails."""
+    async def write(self, evidence: Mapping[str, bytes]) -> bool:
+        """Writes it, by place, and waits until they are on disk. False, and a line in the log, where that fails."""
         try:
             async with asyncio.timeout(_WRITE_SECONDS):
-                for one in evidence:
-                    await self._writer.send_and_wait(self._topic, one.to_bytes(), key=one.place.encode())
+                for place, content in evidence.items():
+                    await self._writer.send_and_wait(self._topic, content, key=place.encode())
         except Exception as error:  # noqa: BLE001 – whatever the client raises, records must go on being judged
             _LOG.warning("evidence could not be written", topic=self._topic, reason=repr(error))
             return False

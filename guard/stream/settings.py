@@ -219,7 +219,7 @@ class EvidenceSettings(_Section):
     count: bool = Field(default=True, examples=["true"])
     topic: _Topic | None = Field(None, examples=['"samples.evidence"'])
     keep_seconds: _Seconds = Field(10.0, examples=["10"])
-    level: float = Field(0.01, gt=0, le=0.5, examples=["0.01"])
+    level: float = Field(0.01, gt=0, le=0.05, examples=["0.01"])
     tolerated_share: float = Field(0.005, ge=0, le=0.5, examples=["0.005"])
     hold_accused: bool = Field(default=False, examples=["false"])
 

@@ -36,7 +36,7 @@ def norm_of(bundle: Bundle, settings: EvidenceSettings, partitions: int) -> Norm
     tolerated = settings.tolerated_share
     return Norm(
         suspicion_of(fusion, bundle.digest, level=level, tolerated=tolerated, places=partitions),
-        expected_of(bundle, level=level, places=partitions),
+        expected_of(fusion, bundle.manifest.spec.label, bundle.digest, level=level, places=partitions),
     )
 
 
@@ -88,7 +88,7 @@ class Witness:
         found = None
         if self._remembered is not None:
             await self.listen()
-            found = self._heard.get(place)
+            found = self._heard.pop(place, None)  # what it holds is counted on from here
             self._blame.keep(place, found.sources if found else None)
             self._blame.rewind(place, await self._remembered.end_of(topic, partition))
         known = found is not None and found.drift.expected == self._expected
@@ -134,7 +134,10 @@ class Witness:
             changed = self._changed & self._drifts.keys()
             self._changed -= changed
             kept = await self._remembered.write(
-                [Evidence.of(self._blame.state(place), self._drifts[place].state()) for place in sorted(changed)]
+                {  # all of it now: what is counted while it is written belongs to the next time
+                    place: Evidence.of(self._blame.state(place), self._drifts[place].state()).to_bytes()
+                    for place in sorted(changed)
+                }
             )
             if not kept:
                 self._changed |= changed

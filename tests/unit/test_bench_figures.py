@@ -38,6 +38,12 @@ def test_less_than_another_is_told_as_how_many_times_less() -> None:
     assert (one["found"], one["met"]) == (9, "least")
 
 
+def test_what_evidence_costs_is_a_ratio_of_two_guards() -> None:
+    found = {"race": {"rows": {"guard": cpu(10.6, 10.7), "guard, no evidence": cpu(10, 10)}}}
+    one = row(found, "evidence")
+    assert (one["rounds"], one["met"]) == ([1.06, 1.07], "least")
+
+
 def test_quix_is_taken_at_its_best() -> None:
     found = race(guard=cpu(10, 10), quix_sink=cpu(15, 90), quix_apply=cpu(90, 20))
     assert row(found, "Quix")["rounds"] == [1.5, 2.0]

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from guard.betting import STAKES
 from guard.blame import Blame, PlaceState, StateUnreadable, joint
 from guard.calibration import Calibration, fuse
 from guard.suspicion import suspicion_of
@@ -86,7 +88,7 @@ def test_delay_in_samples(share, most):
 def test_p_values_at_the_very_bound_accuse_nobody():
     """The worst honest source: as many small p-values as the bounds allow. 400 of them, level 1 %."""
     rng = np.random.default_rng(7)
-    edges, shares = (0.0, *SUSPICION.thresholds, 1.0), np.diff([0.0, *SUSPICION.bounds, 1.0])
+    edges, shares = (0.0, *SUSPICION.thresholds, 1.0), np.diff([0.0, *SUSPICION.bounds[0], 1.0])
     blame = Blame(SUSPICION)
     for _ in range(15):
         for source in range(400):
@@ -148,20 +150,37 @@ def test_a_copy_is_counted_once():
     assert blame.standings(1)[0].records == 15
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(1e-5, 1.0)), max_size=60), st.data())
-def test_evidence_of_parts_is_the_evidence_of_the_whole(records, data):
-    """Spread over three partitions in any way: the joint counts, and so the evidence, are those of one."""
-    whole = feed(Blame(SUSPICION), records)
-    parts = Blame(SUSPICION)
-    for record in records:
-        feed(parts, [record], place=data.draw(st.sampled_from(["in/0", "in/1", "in/2"])))
-    found = {row.source: row for row in parts.standings(10)}
-    for row in whole.standings(10):
-        if row.accused or found[row.source].accused or row.times_accused:
-            continue
-        assert found[row.source].evidence == pytest.approx(row.evidence, abs=1e-9)
-        assert found[row.source].records == row.records
+def worth(counts, rounds, bounds):
+    """What one partition's bets on each event and stake are worth, by the definition, with all that is reserved."""
+    seen, hits = sum(counts[:-1]), np.cumsum(counts[:-2])
+    capital = [
+        (1 - stake + stake / bound) ** hit * (1 - stake) ** (seen - hit)
+        for bound, hit in zip(bounds, hits, strict=True)
+        for stake in STAKES
+    ]
+    return np.array(capital) / (rounds * (rounds + 1)) + 1 / (rounds + 1)
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.integers(0, 6), min_size=6, max_size=6), st.integers(1, 5)), min_size=1, max_size=3)
+)
+def test_what_all_partitions_say_is_the_product_of_what_each_bet_is_worth(parts):
+    counts = [[*part, 0][: SUSPICION.cells] for part, _ in parts]
+    rounds = [number for _, number in parts]
+    by_hand = min(
+        weight * np.prod([worth(*pair, bounds) for pair in zip(counts, rounds, strict=True)], axis=0).mean()
+        for weight, bounds in zip(SUSPICION.weights, SUSPICION.bounds, strict=True)
+    )
+    assert SUSPICION.log_joint(np.array(counts), np.array(rounds)) == pytest.approx(math.log(by_hand), abs=1e-9)
+
+
+def test_weights_are_worth_a_level_over_all_calibrations():
+    """Shares of calibrations that keep below each bound and not the one before, times what is allowed them."""
+    misses = np.array([1.0, 0.3, 0.05, 0.008, 0.001])
+    allowed = np.array(SUSPICION.weights) * 0.1
+    assert (-np.diff(misses) * allowed).sum() <= 1
+    assert list(SUSPICION.weights) == sorted(SUSPICION.weights)
+    assert all(tight <= loose for tight, loose in itertools.pairwise(SUSPICION.bounds))
 
 
 @given(st.permutations(range(4)), st.data())
@@ -267,3 +286,46 @@ def test_an_extrapolated_calibration_does_not_accuse_by_its_fitted_tail():
     assert suspicion.cell_of([1e-9, 0.2]) == [0, 0]
     blame = feed(Blame(suspicion), [("m", 1e-9)] * 3)
     assert not blame.is_accused("m")
+
+
+def test_another_alpha_with_other_thresholds_begins_the_counts_anew():
+    """The same bundle, judged by an α that its calibration only extrapolates: its thresholds are others."""
+    few = Calibration(RNG.exponential(size=(400, 1)), np.zeros(400, np.int64), np.ones(1), np.zeros(3))
+    usual, extrapolated = (suspicion_of(fuse(few, alpha), "bundle a") for alpha in (0.01, 0.001))
+    assert usual.cells != extrapolated.cells
+    before = feed(Blame(usual), poison("m", 100, 0.9, 1) + poison("x", 20, 0.1, 2))
+    after = Blame(extrapolated)
+    after.keep("in/0", PlaceState.from_bytes(before.state("in/0").to_bytes()))
+    after.hear(msgspec.structs.replace(before.state("in/0"), place="in/1"))
+    feed(after, poison("x", 20, 0.1, 3))
+    assert accused(after) == {"m"}
+    assert {len(entry.counts) for entry in after.state("in/0").entries} == {extrapolated.cells}
+
+
+def test_honest_sources_spread_over_partitions_are_worth_no_more_than_they_should():
+    """At the very bounds, in six partitions, over many rounds: what all say together stays worth 1 on average."""
+    rng = np.random.default_rng(11)
+    shares = np.diff([0.0, *SUSPICION.bounds[0], 1.0])
+    worths = []
+    for _ in range(300):
+        counts, rounds = np.zeros((6, SUSPICION.cells), np.int64), np.ones(6, np.int64)
+        for _ in range(15):
+            for place in range(6):
+                counts[place, : len(shares)] += rng.multinomial(60, shares)
+                if SUSPICION.is_idle(SUSPICION.log_evidence(counts[[place]]))[0]:
+                    counts[place], rounds[place] = 0, rounds[place] + 1
+        worths.append(math.exp(SUSPICION.log_joint(counts, rounds)))
+    assert rounds.max() > 1
+    assert np.mean(worths) < 1.5
+
+
+def test_who_was_forgotten_in_one_partition_stands_alone_there():
+    blame = Blame(SUSPICION, capacity=4)
+    feed(blame, [(f"invented {k}", 0.5) for k in range(20)], place="in/0")
+    hits = [("m", 1 / 2501)] * 3
+    feed(blame, [*hits, *hits], place="in/1")
+    feed(blame, hits, place="in/0")
+    assert blame.state("in/0").entries[-1].missed
+    [together] = [row for row in blame.standings(10) if row.source == "m"]
+    alone = feed(Blame(SUSPICION), [*hits, *hits], place="in/1").standings(1)[0]
+    assert together.evidence == alone.evidence

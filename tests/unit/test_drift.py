@@ -19,7 +19,7 @@ LABELS = ("apple", "pear", "plum")
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     bundle = load_bundle(make_bundle(tmp_path_factory.mktemp("drift") / "bundle", rows=1000), threads=1)
-    return expected_of(bundle)
+    return expected_of(bundle.judgement.fusion, bundle.manifest.spec.label, bundle.digest)
 
 
 def verdict(p, source="a", label="apple"):

@@ -15,6 +15,10 @@ FUSION = fuse(
 SUSPICION = suspicion_of(FUSION, "bundle")
 
 
+def cells(p):
+    return np.array([SUSPICION.cell_of(row) for row in p.T.tolist()])
+
+
 def by_the_guard(p):
     """One source after the other sends one record a list; when each is accused."""
     blame, found = Blame(SUSPICION), np.zeros(len(p), np.int64)
@@ -31,16 +35,16 @@ def by_the_guard(p):
 def test_all_sources_at_once_are_accused_when_the_guard_accuses_them():
     poison = RNG.random((20, 40)) < 0.6
     p = np.where(poison, 0.0005, RNG.random((20, 40)))
-    times = accusation_times(SUSPICION, p, np.arange(1, 21))
+    times = accusation_times(SUSPICION, cells(p), np.arange(1, 21))
     assert np.array_equal(times, by_the_guard(p))
     assert (times > 0).all()
 
 
 def test_honest_sources_are_not_accused_and_poisoners_later_the_less_they_send():
     p = RNG.random((100, 600))
-    assert not accusation_times(SUSPICION, p, np.arange(1, 101)).any()
+    assert not accusation_times(SUSPICION, cells(p), np.arange(1, 101)).any()
     medians = []
     for share in (0.5, 0.2):
         poisoned = np.where(RNG.random(p.shape) < share, 0.0005, p)
-        medians.append(np.median(accusation_times(SUSPICION, poisoned, np.arange(1, 101))))
+        medians.append(np.median(accusation_times(SUSPICION, cells(poisoned), np.arange(1, 101))))
     assert 0 < medians[0] < medians[1] < 150

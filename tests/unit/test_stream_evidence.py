@@ -10,7 +10,7 @@ from guard.stream.evidence import Evidence
 from guard.suspicion import Suspicion
 from guard.verdict import HoldReason, Status, Verdict
 
-SUSPICION = Suspicion("bundle", (0.01, 0.04), (0.03, 0.08), 0, 0.005)
+SUSPICION = Suspicion("bundle", (0.01, 0.04), ((0.03, 0.08), (0.05, 0.1)), (1.0, 5.0), 0, 0.01)
 EXPECTED = Expected("bundle", 0.01, 0.005, (0.05,), (0.1, 0.97), ("apple",))
 
 
@@ -54,18 +54,19 @@ def changed(path, value):
         (["sources", "entries", 0, 9], 0),
         (["sources", "entries"], [["x", 1, 0, 0, 0, [0] * 4]] * 5000),
         (["sources", "suspicion", "level"], 0),
-        (["sources", "suspicion", "bounds"], [0.1]),
-        (["sources", "suspicion", "bounds"], [0.0, 0.1]),
+        (["sources", "suspicion", "bounds"], [[0.1]]),
+        (["sources", "suspicion", "bounds"], [[0.0, 0.1]] * 2),
+        (["sources", "suspicion", "weights"], [1.0]),
         (["sources", "suspicion", "back"], 2),
         (["sources", "suspicion", "places"], 0),
         (["drift", "format"], 2),
         (["drift", "window"], 0),
         (["drift", "window"], 10**9),
         (["drift", "voters"], ["x" * 65]),
-        (["drift", "counts", "labels", "hits"], [1]),
+        (["drift", "counts", "labels", "cells"], [1]),
         (["drift", "counts", "labels", "votes"], 10**6),
         (["drift", "counts", "p_values", "rounds"], 0),
-        (["drift", "bounds", "p_values"], []),
+        (["drift", "bounds", "p_values"], [0.5]),
         (["drift", "bounds", "labels"], [0.5, 0.5]),
         (["drift", "expected", "level"], 0),
         (["drift"], None),

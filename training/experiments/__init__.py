@@ -7,6 +7,7 @@ from training.experiments.blame import BLAME
 from training.experiments.cifar10 import CIFAR10
 from training.experiments.components import COMPONENTS
 from training.experiments.cost import GRAPH_SPEED, TRAIN_TIME
+from training.experiments.drift import DRIFT
 from training.experiments.experiment import Experiment
 from training.experiments.false_quarantine import FALSE_QUARANTINE_RATE
 from training.experiments.fourclass import FOURCLASS
@@ -33,5 +34,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     KNOWN_CLASSES,
     FALSE_QUARANTINE_RATE,
     BLAME,
+    DRIFT,
 )
 """Every experiment; adding one touches its file and this list."""

@@ -28,6 +28,7 @@ def _race(kind: str, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Ro
     limits: tuple[tuple[str, str, tuple[str, ...], Any, float | None, float], ...] = (
         ("transport alone against the floor", "transport", ("floor",), _at_most, 1.3, 1.1),
         ("whole guard against the floor with decode and ONNX", "guard", ("floor+model",), _at_most, 1.6, 1.25),
+        ("evidence about sources and drift against none", "guard", ("guard, no evidence",), _at_most, 1.10, 1.03),
         ("all members against the mimic alone", "guard", ("guard, mimic alone",), _at_most, None, 2.0),
         ("less than plain Faust", "guard", ("faust events",), _at_least, 8, 15),
         ("less than plain Faust that takes batches", "guard", ("faust take",), _at_least, None, 15),

@@ -21,6 +21,9 @@ __all__ = ["QUIX", "Program", "guard", "quix_missing"]
 
 QUIX = Path(".setup/quix/bin/python")
 _LOCK = Path("deploy/locks/quix.txt")
+_SETTINGS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {"guard, no evidence": {"evidence": {"count": False}}}
+"""Of subjects whose settings are not the defaults."""
+
 _SESSION = {"session_timeout_seconds": 45, "heartbeat_seconds": 3}
 """As in production: a subject that is frozen while its input is laid out must not lose its partitions."""
 
@@ -55,7 +58,7 @@ class Program:
 
     def __init__(self, name: str, stage: Stage, topics: Topics, kind: Kind, bundle: Path) -> None:
         self._folder = stage.folder()
-        sections = guard(stage, topics, bundle)
+        sections = guard(stage, topics, bundle, **_SETTINGS.get(name, {}))
         self._worker = Worker(self._folder, sections) if name.startswith("guard") else None
         self._stage = stage
         self._process: subprocess.Popen[bytes] | None = None

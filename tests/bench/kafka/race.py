@@ -41,6 +41,7 @@ ENTRIES = (
     Entry("transport", "fast", "the guard's transport, no scoring, no headers"),
     Entry("floor+model", "race", "the floor with typed decoding and ONNX Runtime, no headers", reads=True),
     Entry("guard", "race", "the whole guard, all members", reads=True),
+    Entry("guard, no evidence", "race", "the whole guard that counts no evidence about sources and drift"),
     Entry("guard, mimic alone", "race", "the whole guard with the mimic as its only member", alone=True),
     Entry("faust take", "slow", "plain Faust: take(2000), the model on each batch, topic.send; no headers"),
     Entry("faust events", "slow", "plain Faust: events(), the model on each record, topic.send; no headers"),
