@@ -15,13 +15,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from guard.bundle import load_bundle
-from guard.filter.inputs import Samples
-from guard.filter.run import Task, run_filter
-from guard.filter.stop import Stop
 from guard.sample import encode_samples
 from tests.bench.machine import machine, versions
 from tests.support.bundles import TABLE, draw_samples, make_bundle
+from tests.support.folders import judged_folder
 from tests.support.page import ReviewServer, review_server
 
 __all__ = ["main", "measure"]
@@ -68,8 +65,7 @@ def _fill(work: Path, bundle: Path, records: int) -> int:
     """Filters samples whose labels are all wrong; how many were held."""
     x, y = draw_samples(TABLE, records, 3)
     sources = [f"sender {number % _SOURCES}" for number in range(records)]
-    (work / "in.jsonl").write_bytes(b"\n".join(encode_samples(TABLE, x, (y + 1) % 3, sources)) + b"\n")
-    run_filter(Task(Samples(str(work / "in.jsonl")), work / "out"), load_bundle(bundle, threads=1), Stop())
+    judged_folder(work, bundle, encode_samples(TABLE, x, (y + 1) % 3, sources))
     with (work / "out/quarantine.jsonl").open("rb") as lines:
         return sum(1 for _ in lines)
 

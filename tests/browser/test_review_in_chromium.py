@@ -10,14 +10,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from guard.bundle import load_bundle
-from guard.filter.inputs import Samples
-from guard.filter.run import Task, run_filter
-from guard.filter.stop import Stop
 from guard.sample import encode_samples
-from tests.support.audit import unjudged_folder
 from tests.support.bundles import DIGITS, TABLE, draw_samples, make_bundle
 from tests.support.crowd import messages
+from tests.support.folders import judged_folder, unjudged_folder
 from tests.support.page import AXE, CHROMIUM, ReviewServer, entered, portray, review_server
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed; `make browser` installs it")
@@ -29,12 +25,6 @@ BROKEN = "pe\nar "
 """A label that no input field can hold."""
 
 
-def judged(folder: Path, bundle: Path, lines: list[bytes]) -> Path:
-    (folder / "samples.jsonl").write_bytes(b"\n".join(lines) + b"\n")
-    run_filter(Task(Samples(str(folder / "samples.jsonl")), folder / "out"), load_bundle(bundle), Stop())
-    return folder / "out"
-
-
 def rows(count: int, seed: int) -> list[bytes]:
     """A crowd with flipped labels, and samples that are hostile to whoever looks at them."""
     lines = [message.value or b"" for message in messages(count, seed)]
@@ -43,7 +33,7 @@ def rows(count: int, seed: int) -> list[bytes]:
     x[:, 0], x[:3, 1] = 60.0, -70.0
     sample = {"features": {"height": 1, "colour": "red", "ripe": True}, "id": "x" * 250}
     return [
-        *(line for line in lines if b"\n" not in line),
+        *lines,
         *encode_samples(TABLE, x, y, ["sensor 7"] * 6),
         json.dumps({"source": MARKUP, "label": f"{MARKUP}{'y' * 3000}", **sample}).encode(),
         json.dumps({"source": TURNED, "label": BROKEN, **sample}).encode(),
@@ -52,7 +42,7 @@ def rows(count: int, seed: int) -> list[bytes]:
 
 @pytest.fixture
 def folder(fruit: Path, tmp_path: Path) -> Path:
-    return judged(tmp_path, fruit, rows(200, 3))
+    return judged_folder(tmp_path, fruit, rows(200, 3))
 
 
 @pytest.fixture
@@ -70,7 +60,7 @@ def page(browser: Browser, server: ReviewServer) -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def looked_at(fruit: Path, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """A page on which nothing is decided; tests leave it as they found it."""
-    folder = judged(tmp_path_factory.mktemp("looked-at"), fruit, rows(200, 3))
+    folder = judged_folder(tmp_path_factory.mktemp("looked-at"), fruit, rows(200, 3))
     with review_server(["--folder", str(folder), "--bundle", str(fruit)]) as server, entered(browser, server) as page:
         yield page
 
@@ -271,7 +261,7 @@ def test_images_are_drawn_anew_and_unknown_labels_have_one_too(browser: Browser,
     bundle = make_bundle(tmp_path / "bundle", DIGITS, rows=700)
     x, y = draw_samples(DIGITS, 40, 5)
     lines = encode_samples(DIGITS, x, (y + 1) % 10, ["camera 4"] * 40)
-    folder = judged(tmp_path, bundle, [*lines, lines[0].replace(b'"label":', b'"label":7')])
+    folder = judged_folder(tmp_path, bundle, [*lines, lines[0].replace(b'"label":', b'"label":7')])
     with review_server(["--folder", str(folder), "--bundle", str(bundle)]) as server, entered(browser, server) as page:
         expect(page.locator("#record-title")).to_contain_text("Claims 7")
         for place in ("#details .own img", "#details .near img", "#queue img"):

@@ -7,22 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from guard.bundle import load_bundle
 from guard.cli.main import main
-from guard.filter.inputs import Samples
-from guard.filter.run import Task, run_filter
-from guard.filter.stop import Stop
 from tests.support.crowd import messages
+from tests.support.folders import judged_folder
 
 WHO = ["--reviewer", "ana", "--why", "looked at it"]
 
 
 @pytest.fixture
 def folder(fruit: Path, tmp_path: Path) -> str:
-    lines = [message.value or b"" for message in messages(150, 3)]
-    (tmp_path / "samples.jsonl").write_bytes(b"\n".join(line for line in lines if b"\n" not in line) + b"\n")
-    run_filter(Task(Samples(str(tmp_path / "samples.jsonl")), tmp_path / "out"), load_bundle(fruit), Stop())
-    return str(tmp_path / "out")
+    return str(judged_folder(tmp_path, fruit, [message.value or b"" for message in messages(150, 3)]))
 
 
 def listed(folder: str, capsys: pytest.CaptureFixture[str], *options: str) -> list[dict[str, object]]:
@@ -109,10 +103,9 @@ def test_what_a_sender_wrote_cannot_move_the_cursor(
 ) -> None:
     hostile = "\\u001b[2J\\u001b]0;owned\\u0007<script>"
     line = f'{{"source":"{hostile}","label":"un{hostile}","features":{{"height":1,"colour":"red","ripe":true}}}}'
-    (tmp_path / "samples.jsonl").write_text(line + "\n")
-    run_filter(Task(Samples(str(tmp_path / "samples.jsonl")), tmp_path / "out"), load_bundle(fruit), Stop())
+    folder = judged_folder(tmp_path, fruit, [line.encode()])
     for arguments in (["list"], ["stats"], ["show", "file/input/0/1"], ["release", "--all", *WHO, "--yes"]):
-        assert main(["quarantine", *arguments, "--folder", str(tmp_path / "out")]) == 0
+        assert main(["quarantine", *arguments, "--folder", str(folder)]) == 0
         told = capsys.readouterr()
         assert "\x1b" not in told.out + told.err
         assert "\x07" not in told.out + told.err

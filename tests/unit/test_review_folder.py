@@ -10,18 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from guard.bundle import load_bundle
 from guard.errors import GuardError, InputUnreadable, OutputFailed
-from guard.filter.inputs import Samples
-from guard.filter.run import Task, run_filter
 from guard.filter.sinks import QUARANTINE, VERDICTS
-from guard.filter.stop import Stop
 from guard.filter.summary import SUMMARY
 from guard.review.decision import Action
 from guard.review.desk import Outcome, Wish
 from guard.review.filters import Filter
 from guard.review.folder import DECISIONS, RELEASED, FolderQuarantine
 from tests.support.crowd import messages
+from tests.support.folders import judged_folder
 
 HELD = 10
 
@@ -30,10 +27,7 @@ HELD = 10
 def judged(fruit: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What a real run wrote: its files by name."""
     folder = tmp_path_factory.mktemp("judged")
-    lines = [message.value or b"" for message in messages(150, 3)]
-    (folder / "samples.jsonl").write_bytes(b"\n".join(line for line in lines if b"\n" not in line) + b"\n")
-    out = folder / "out"
-    run_filter(Task(Samples(str(folder / "samples.jsonl")), out), load_bundle(fruit), Stop())
+    out = judged_folder(folder, fruit, [message.value or b"" for message in messages(150, 3)])
     return {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
 
 
