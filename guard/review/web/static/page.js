@@ -1,6 +1,7 @@
 // The page: which view is shown, where the reviewer is, and what is decided.
 
 import { ask, enter, query } from "/ask.js";
+import { drawAlarm } from "/alarm.js";
 import { onBatch, openBatch } from "/batch.js";
 import { count, make, visible } from "/build.js";
 import { choose, chosen, drawChips, filter } from "/filter.js";
@@ -13,7 +14,7 @@ const PAGE = 100;
 const WATCH_MILLISECONDS = 1500;
 const KEPT_REASONS = 12;
 const NARROW = matchMedia("(max-width: 58rem)");
-const state = { rows: [], count: 0, current: 0, wanted: null, shown: null, listed: true, kind: "text", seen: "", dismissed: "", view: "queue" };
+const state = { rows: [], count: 0, current: 0, wanted: null, shown: null, listed: true, kind: "text", seen: "", view: "queue" };
 const first = { queue: 0, groups: 0, log: 0 };
 
 function say(text) {
@@ -28,12 +29,16 @@ async function guarded(work) {
   }
 }
 
-// The queue: one answer after the other, so that none overtakes a later one.
-let loading = Promise.resolve();
+// Lists are drawn one after the other, so that no answer overtakes a later one.
+let drawing = Promise.resolve();
+
+function inTurn(work) {
+  drawing = drawing.catch(() => {}).then(work);
+  return drawing;
+}
 
 function load() {
-  loading = loading.catch(() => {}).then(fetchQueue);
-  return loading;
+  return inTurn(fetchQueue);
 }
 
 async function fetchQueue() {
@@ -206,8 +211,8 @@ async function decideAll(action, total) {
 // Views, and what is told of the whole.
 const VIEWS = {
   queue: follow,
-  groups: async () => turnable("groups", await drawGroups(first.groups, (name, text) => guarded(() => picked(name, text)))),
-  log: async () => turnable("log", await drawLog(first.log, (origin) => guarded(async () => { await go("queue"); state.listed = false; await open(origin); }))),
+  groups: () => inTurn(async () => turnable("groups", await drawGroups(first.groups, (name, text) => guarded(() => picked(name, text))))),
+  log: () => inTurn(async () => turnable("log", await drawLog(first.log, (origin) => guarded(() => opened(origin))))),
 };
 
 async function go(view) {
@@ -226,6 +231,12 @@ async function picked(name, text) {
   await anew();
 }
 
+async function opened(origin) {
+  await go("queue");
+  state.listed = false;
+  await open(origin);
+}
+
 async function watch() {
   const found = await ask("/api/session");
   enter(found.token);
@@ -237,20 +248,10 @@ async function watch() {
   if (found.expiring === null) parts.push("it cannot be seen how long records are kept");
   if (found.lost) parts.push(`at most ${found.lost.toLocaleString("en")} gone undecided`);
   at("facts").textContent = visible(parts.join(" · "));
-  alarm(found);
+  drawAlarm(found);
   const seen = JSON.stringify([found.counts, found.decisions, found.waiting]);
   if (state.seen && seen !== state.seen) await VIEWS[state.view]();
   state.seen = seen;
-}
-
-function alarm(found) {
-  const parts = [found.fault, ...found.refused.map((one) => `${one.origin}: ${one.why}`)];
-  if (found.disputed) parts.push(`${count(found.disputed, "origin")} claimed by two different records: one of them is forged`);
-  if (found.disbelieved) parts.push(`${count(found.disbelieved, "entry", "entries")} among the decisions not believed: see who may write there`);
-  const text = visible(parts.filter(Boolean).join(" · "));
-  const shown = text === state.dismissed ? "" : text;
-  if (at("alarm-text").textContent !== shown) at("alarm-text").textContent = shown;
-  at("alarm-close").hidden = !shown;
 }
 
 // Keys and buttons.
@@ -286,7 +287,6 @@ for (const name of ["state", "order"]) at("filter").elements[name].addEventListe
 at("by").addEventListener("change", () => { first.groups = 0; guarded(VIEWS.groups); });
 at("decide").addEventListener("submit", (event) => { event.preventDefault(); at("why").blur(); });
 onBatch((action, total) => guarded(() => decideAll(action, total)));
-at("alarm-close").addEventListener("click", () => { state.dismissed = at("alarm-text").textContent; at("alarm-text").textContent = ""; at("alarm-close").hidden = true; });
 at("keys-on").checked = localStorage.getItem("single-keys") !== "off";
 at("keys-on").addEventListener("change", () => localStorage.setItem("single-keys", at("keys-on").checked ? "on" : "off"));
 
