@@ -54,9 +54,10 @@ class Identity:
 
 @dataclass(frozen=True)
 class _Ready:
-    """One list, judged and not yet produced, with the seconds that it took so far."""
+    """One list, judged by the bundle of that digest and not yet produced, with the seconds that it took so far."""
 
     records: Sequence[Any]
+    bundle: str
     prepared: Prepared
     stages: dict[Stage, float]
     inference_seconds: float
@@ -137,7 +138,7 @@ class Protocol:
             judged = time.perf_counter()
             prepared = self._prepared(bundle, records, verdicts)
         stages: dict[Stage, float] = {"judge": judged - began, "produce": time.perf_counter() - judged}
-        return _Ready(records, prepared, stages, bundle.judgement.runtime.busy_seconds - inference)
+        return _Ready(records, bundle.digest, prepared, stages, bundle.judgement.runtime.busy_seconds - inference)
 
     async def _deliver(self, ready: _Ready) -> None:
         records, prepared, began = ready.records, ready.prepared, time.perf_counter()
@@ -149,7 +150,7 @@ class Protocol:
         stages: dict[Stage, float] = {**ready.stages, "deliver": time.perf_counter() - began}
         self._metrics.batch(prepared.verdicts, stages, ready.inference_seconds)
         if self._witness is not None:
-            self._witness.count(records, prepared.verdicts)
+            self._witness.count(records, prepared.verdicts, ready.bundle)
         self._metrics.latency([record.timestamp for record in records], time.time())
         self._metrics.forged_headers(prepared.forged_headers)
         self._metrics.stubs(prepared.stubs)

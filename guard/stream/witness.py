@@ -100,11 +100,11 @@ class Witness:
             return verdicts
         return [_suspect(verdict) if self._is_suspect(verdict) else verdict for verdict in verdicts]
 
-    def count(self, records: Sequence[Any], verdicts: Sequence[Verdict]) -> None:
-        """One list of one partition was delivered."""
+    def count(self, records: Sequence[Any], verdicts: Sequence[Verdict], bundle: str) -> None:
+        """One list of one partition was delivered, as `bundle` judged it; what one before it judged is no evidence."""
         place = self._place(records[0].topic, records[0].partition)
         drift = self._drifts.get(place)
-        if drift is None:
+        if drift is None or bundle != self._expected.bundle:
             return  # a rebalance gave it to another guard, which counts these records when it judges them again
         now = int(time.time() * 1000)
         copies = self._blame.add(place, verdicts, [record.offset for record in records], [now] * len(records))

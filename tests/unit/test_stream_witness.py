@@ -65,7 +65,7 @@ def witness():
 
 def test_what_an_accused_source_sends_is_held_and_nothing_else(witness):
     assert witness.held(clean("m")) == clean("m")
-    witness.count(records(0, 10), suspect("m", 10))
+    witness.count(records(0, 10), suspect("m", 10), "bundle a")
     assert (witness.accused, witness.followed) == (1, 1)
     passed = clean("x")[0]
     malformed = Verdict(Status.MALFORMED, source="m")
@@ -75,9 +75,9 @@ def test_what_an_accused_source_sends_is_held_and_nothing_else(witness):
 
 
 def test_what_is_held_for_its_source_serves_the_way_back_and_is_no_offence(witness):
-    witness.count(records(0, 10), suspect("m", 10))
+    witness.count(records(0, 10), suspect("m", 10), "bundle a")
     for number in range(200):
-        witness.count(records(10 + number, 1), witness.held(clean("m")))
+        witness.count(records(10 + number, 1), witness.held(clean("m")), "bundle a")
     assert witness.accused == 0
     assert witness.held(clean("m")) == clean("m")
     [told] = json.loads(witness.standings())["sources"]
@@ -87,18 +87,18 @@ def test_what_is_held_for_its_source_serves_the_way_back_and_is_no_offence(witne
 def test_without_the_policy_nothing_is_held(witness):
     only_told = Witness(norm("bundle a"), "cluster", PLACES, hold=False)
     asyncio.run(only_told.begin("in", 0))
-    only_told.count(records(0, 10), suspect("m", 10))
+    only_told.count(records(0, 10), suspect("m", 10), "bundle a")
     assert only_told.accused == 1
     assert only_told.held(clean("m")) == clean("m")
 
 
 def test_records_of_a_partition_that_was_given_away_are_not_counted(witness):
-    witness.count(records(0, 10, partition=1), suspect("m", 10))
+    witness.count(records(0, 10, partition=1), suspect("m", 10), "bundle a")
     assert witness.followed == 0
 
 
 def test_another_bundle_keeps_who_is_accused(witness):
-    witness.count(records(0, 10), suspect("m", 10))
+    witness.count(records(0, 10), suspect("m", 10), "bundle a")
     witness.use(norm("bundle b"))
     assert witness.accused == 1
 
@@ -116,25 +116,25 @@ def remembering(topic, bundle="bundle a"):
 
 def test_drift_is_told_by_what_changed_and_accuses_nobody(witness):
     assert witness.drift()["p_values"] == (0, 0.0)
-    witness.count(records(0, 400), drifting(400))
+    witness.count(records(0, 400), drifting(400), "bundle a")
     told = witness.drift()
     assert told["p_values"].alarmed == 1
     assert (told["labels"].alarmed, told["refusals"].alarmed, witness.accused) == (0, 0, 0)
 
 
 def test_few_records_of_drift_show_as_a_share_of_an_alarm(witness):
-    witness.count(records(0, 3), drifting(3))
+    witness.count(records(0, 3), drifting(3), "bundle a")
     assert 0 < witness.drift()["p_values"].strength < 1
 
 
 def test_a_guard_that_takes_over_goes_on_with_sources_and_drift():
     topic = Topic()
     first = remembering(topic)
-    first.count(records(0, 410), [*drifting(400), *suspect("m", 10)])
+    first.count(records(0, 410), [*drifting(400), *suspect("m", 10)], "bundle a")
     assert asyncio.run(first.keep())
     second = remembering(topic)
     assert (second.accused, second.drift()["p_values"].alarmed) == (1, 1)
-    second.count(records(0, 410), [*drifting(400), *suspect("m", 10)])
+    second.count(records(0, 410), [*drifting(400), *suspect("m", 10)], "bundle a")
     [told] = [row for row in json.loads(second.standings())["sources"] if row["source"] == "m"]
     assert told["records"] == 10
 
@@ -142,17 +142,25 @@ def test_a_guard_that_takes_over_goes_on_with_sources_and_drift():
 def test_another_bundle_judges_drift_anew():
     topic = Topic()
     first = remembering(topic)
-    first.count(records(0, 400), drifting(400))
+    first.count(records(0, 400), drifting(400), "bundle a")
     asyncio.run(first.keep())
     assert remembering(topic, "bundle b").drift()["p_values"] == (0, 0.0)
     first.use(norm("bundle b"))
     assert first.drift()["p_values"] == (0, 0.0)
 
 
+def test_a_list_that_the_bundle_before_judged_is_no_evidence(witness):
+    witness.use(norm("bundle b"))
+    witness.count(records(0, 10), suspect("m", 10), "bundle a")
+    assert witness.followed == 0
+    witness.count(records(10, 10), suspect("m", 10), "bundle b")
+    assert witness.accused == 1
+
+
 def test_what_could_not_be_written_is_written_the_next_time():
     topic = Topic()
     first = remembering(topic)
-    first.count(records(0, 10), suspect("m", 10))
+    first.count(records(0, 10), suspect("m", 10), "bundle a")
     topic.down = True
     assert not asyncio.run(first.keep())
     topic.down = False
@@ -164,7 +172,7 @@ def test_evidence_of_a_place_that_is_not_read_is_passed_over():
     topic = Topic()
     other = Witness(norm("bundle a"), "elsewhere", {"elsewhere/in/0"}, hold=True, remembered=topic)
     asyncio.run(other.begin("in", 0))
-    other.count(records(0, 10), suspect("m", 10))
+    other.count(records(0, 10), suspect("m", 10), "bundle a")
     asyncio.run(other.keep())
     assert topic.records
     assert remembering(topic).accused == 0
