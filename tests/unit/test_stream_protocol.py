@@ -254,6 +254,7 @@ def test_a_swap_waits_for_the_list_in_work_and_the_next_list_for_nothing_but_the
             StreamMetrics("enforce"),
             mode="enforce",
             scoring_timeout_seconds=30,
+            model_free=lambda: None,
         )
         first = asyncio.create_task(protocol.pass_on(records(0)))
         await asyncio.to_thread(swapped.entered.wait, 30)
