@@ -5,7 +5,7 @@ import pytest
 
 from guard.errors import WrongUse
 from guard.spec import CategoryColumn, ClassLabel, InputSpec, NumberColumn, NumberLabel, TableInput
-from training.attacks import ATTACKS
+from training.attacks import ATTACKS, BACKDOORS
 from training.attacks.domain import is_numeric, scaled, unscaled
 from training.datasets import DATASETS, load_digits_images
 
@@ -23,10 +23,14 @@ def test_which_attack_applies_where() -> None:
     flips = {"random-flip", "confident-flip", "adversarial-flip", "boundary-flip", "runner-up-flip"}
     kinds = ("feature-collision", "bullseye-polytope", "convex-polytope", "gradient-matching")
     targeted = {kind + levels for kind in kinds for levels in ("", "-25", "-16")}
+    backdoors = {attack.name for attack in BACKDOORS}
     expected = {
         "digits": (
             digits,
-            flips | targeted | {"gradient-sign", "projected-gradient", "direct-gradient", "generative", "pgan"},
+            flips
+            | targeted
+            | backdoors
+            | {"gradient-sign", "projected-gradient", "direct-gradient", "generative", "pgan"},
         ),
         "numbers": (InputSpec(input=numbers, label=classes), flips),
         "text": (InputSpec(input=text, label=classes), {"random-flip"}),

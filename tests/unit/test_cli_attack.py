@@ -78,6 +78,23 @@ def test_targeted_poison_names_the_row_that_it_is_after_and_the_label_that_this_
         assert one["wanted_label"] == one["label"] == one["right_label"] != by_row[one["target_row"]]  # type: ignore[index]
 
 
+def test_a_backdoor_writes_the_other_rows_with_the_trigger(tmp_path: Path) -> None:
+    digits = load_digits_images()
+    found = snapshot_from_arrays(digits.x[:300], digits.y[:300], digits.spec)
+    write_snapshot(found, tmp_path / "snapshot")
+    told = ["attack", "badnet", str(tmp_path / "snapshot"), "--share", "0.1", "--out", str(tmp_path / "out")]
+    assert main(told) == 0
+    truth = lines(tmp_path / "out/truth.jsonl")
+    assert {one["label"] for one in truth} == {one["wanted_label"] for one in truth} == {1}
+    used = {one["row"] for one in truth}
+    shown = (tmp_path / "out/triggered.jsonl").read_bytes().splitlines()
+    decoded = Decoder(found.spec).decode(shown)
+    rows = [int(json.loads(line)["id"].removeprefix("triggered-")) for line in shown]
+    assert rows == [int(row) for row, y in zip(found.origin, found.y, strict=True) if y != 1 and int(row) not in used]
+    assert decoded.y.tolist() == [int(found.y[list(found.origin).index(row)]) for row in rows]
+    assert (decoded.x[:, 5:, 5:] == 255).all()
+
+
 def test_a_file_of_ones_own_needs_no_snapshot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "".join(f"{number % 7},{number % 5},{'yes' if number % 7 > 3 else 'no'}\n" for number in range(120))
     (tmp_path / "own.csv").write_text(f"a,b,bought\n{rows}")

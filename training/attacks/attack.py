@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from guard.errors import WrongUse
 from guard.spec import InputSpec
 
-__all__ = ["Attack", "AttackerRows", "FitVictim", "Inputs", "Labels", "Poison", "Predict", "Targets", "pick"]
+__all__ = [
+    "Attack",
+    "AttackerRows",
+    "FitVictim",
+    "Inputs",
+    "Labels",
+    "Poison",
+    "Predict",
+    "Targets",
+    "Trigger",
+    "pick",
+]
 
 Inputs = NDArray[np.float64] | NDArray[np.uint8]
 """float64 (n, columns) or uint8 (n, height, width, channels), encoded as `guard.spec` says."""
@@ -49,12 +60,26 @@ class Targets:
 
 
 @dataclass(frozen=True)
+class Trigger:
+    """What a backdoor answers to: the victim shall read whatever image carries it as one class.
+
+    `put(x, rng)`: clean images uint8 (n, height, width, channels) to a copy that carries the trigger, as it is shown to
+    a victim in use; it draws where the trigger never looks the same twice. `wanted`: the class that they shall be read
+    as. `source`: the one class whose images shall be misread; None: all but `wanted`.
+    """
+
+    put: Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
+    wanted: int
+    source: int | None = None
+
+
+@dataclass(frozen=True)
 class Poison:
     """Poisoned rows, to be added to the clean ones.
 
     `x`, `y`: encoded like the rows that they were made from, and legal under the same specification. `base_index`:
     int64 (n,), the row that each was made from; -1 where x was made up. `y_true`: the label that an honest contributor
-    would give. `targets`: None where the attack is after no row in particular.
+    would give. `targets`: None where the attack is after no row in particular. `trigger`: None where it plants none.
     """
 
     x: Inputs
@@ -62,6 +87,7 @@ class Poison:
     base_index: NDArray[np.int64]
     y_true: Labels
     targets: Targets | None = None
+    trigger: Trigger | None = None
 
 
 @dataclass(frozen=True)

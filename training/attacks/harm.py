@@ -14,7 +14,16 @@ from training.attacks.attack import Attack, AttackerRows, FitVictim, Inputs, Lab
 from training.attacks.targeting import network_without
 from training.attacks.victims import fit_last_layer, penultimate
 
-__all__ = ["Harm", "TargetHarm", "harm_left", "mean_error", "measure_harm", "measure_target_harm", "transfer_victim"]
+__all__ = [
+    "Harm",
+    "TargetHarm",
+    "harm_left",
+    "mean_error",
+    "measure_harm",
+    "measure_target_harm",
+    "poisoned_rows",
+    "transfer_victim",
+]
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ def measure_harm(
 
     A flipped copy beside its original would mostly be outvoted by it. Invented rows are added. `test` is clean (x, y).
     """
-    x, y = _poisoned(rows, poison, np.arange(len(rows.y)))
+    x, y = poisoned_rows(rows, poison, np.arange(len(rows.y)))
     clean = attack.victim(rows.x, rows.y, rows.spec, seed)
     poisoned = attack.victim(x, y, rows.spec, seed)
     return Harm(mean_error(clean, test, rows.spec), mean_error(poisoned, test, rows.spec))
@@ -58,7 +67,7 @@ def measure_target_harm(victim: FitVictim, rows: AttackerRows, poison: Poison, s
     """
     targets = _targets(poison)
     kept = np.setdiff1d(np.arange(len(rows.y)), targets.index)
-    x, y = _poisoned(rows, poison, kept)
+    x, y = poisoned_rows(rows, poison, kept)
     clean = victim(rows.x[kept], rows.y[kept], rows.spec, seed)
     poisoned = victim(x, y, rows.spec, seed)
     return TargetHarm(_reached(clean, rows, targets), _reached(poisoned, rows, targets))
@@ -96,8 +105,8 @@ def _targets(poison: Poison) -> Targets:
     return poison.targets
 
 
-def _poisoned(rows: AttackerRows, poison: Poison, kept: NDArray[np.int64]) -> tuple[Inputs, Labels]:
-    """The rows `kept` less those that poison was made from, then the poison."""
+def poisoned_rows(rows: AttackerRows, poison: Poison, kept: NDArray[np.int64]) -> tuple[Inputs, Labels]:
+    """x, y of the rows `kept`, int64 (k,), less those that poison was made from, then of the poison."""
     kept = np.setdiff1d(kept, poison.base_index)
     return np.concatenate([rows.x[kept], poison.x]), np.concatenate([rows.y[kept], poison.y])
 

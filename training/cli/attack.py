@@ -14,12 +14,12 @@ from guard.spec import Task
 from training.cli.data import open_data
 
 if TYPE_CHECKING:
-    from training.attacks import Attack, Poison
+    from training.attacks import Attack, Poison, Trigger
     from training.snapshot import Snapshot
 
 __all__ = ["attack"]
 
-_POISON, _TRUTH = "poison.jsonl", "truth.jsonl"
+_POISON, _TRUTH, _TRIGGERED = "poison.jsonl", "truth.jsonl", "triggered.jsonl"
 
 
 def attack(
@@ -43,7 +43,8 @@ def attack(
 
     poison.jsonl holds samples in the wire format, ready to be filtered or sent; truth.jsonl says of each, by its id,
     which row it was made from and which label is right; where an attack is after certain rows, also which one shall be
-    read as what. Give rows that the guard's trusted snapshot does not hold.
+    read as what. Where it plants a trigger, triggered.jsonl holds the other rows with the trigger and their right
+    labels: what the backdoor opens for. Give rows that the guard's trusted snapshot does not hold.
 
     Example: depois attack confident-flip outside.csv --label price_band --out poison
     """
@@ -55,7 +56,7 @@ def attack(
     chosen = _chosen(name)
     snapshot = open_data(data, label, task, seed)
     poison = _poison(chosen, snapshot, share, seed)
-    _write(out, chosen, snapshot, poison, source)
+    _write(out, chosen, snapshot, poison, source, seed)
     told = {"attack": chosen.name, "rows": len(snapshot.y), "poisoned": len(poison.y), "out": str(out)}
     if as_json:
         typer.echo(json.dumps(told, ensure_ascii=False))
@@ -96,7 +97,7 @@ def _poison(chosen: Attack, snapshot: Snapshot, share: float, seed: int) -> Pois
     return chosen.run(rows, max(1, round(share * len(snapshot.y))), np.random.default_rng(seed))
 
 
-def _write(out: Path, chosen: Attack, snapshot: Snapshot, poison: Poison, source: str) -> None:
+def _write(out: Path, chosen: Attack, snapshot: Snapshot, poison: Poison, source: str, seed: int) -> None:
     from guard.folder import new_folder
     from guard.sample import encode_samples
 
@@ -106,6 +107,22 @@ def _write(out: Path, chosen: Attack, snapshot: Snapshot, poison: Poison, source
         (folder / _POISON).write_bytes(b"".join(line + b"\n" for line in samples))
         truth = (json.dumps(line, ensure_ascii=False) + "\n" for line in _truth(chosen, snapshot, poison, ids))
         (folder / _TRUTH).write_text("".join(truth), encoding="utf-8")
+        if poison.trigger is not None:
+            shown = _triggered(snapshot, poison, poison.trigger, seed)
+            (folder / _TRIGGERED).write_bytes(b"".join(line + b"\n" for line in shown))
+
+
+def _triggered(snapshot: Snapshot, poison: Poison, trigger: Trigger, seed: int) -> list[bytes]:
+    """The rows that the backdoor opens for and no poison was made from, with the trigger, in the wire format."""
+    import numpy as np
+
+    from guard.sample import encode_samples
+
+    attacked = snapshot.y != trigger.wanted if trigger.source is None else snapshot.y == trigger.source
+    rows = np.setdiff1d(np.flatnonzero(attacked), poison.base_index)
+    x = trigger.put(snapshot.x[rows].astype(np.uint8), np.random.default_rng([seed, 1]))
+    ids = [f"triggered-{snapshot.origin[row]}" for row in rows]
+    return encode_samples(snapshot.spec, x, snapshot.y[rows], ["triggered"] * len(ids), ids)
 
 
 def _truth(chosen: Attack, snapshot: Snapshot, poison: Poison, ids: list[str]) -> Iterator[dict[str, Any]]:
@@ -124,9 +141,11 @@ def _truth(chosen: Attack, snapshot: Snapshot, poison: Poison, ids: list[str]) -
 
 
 def _aim(snapshot: Snapshot, poison: Poison, number: int) -> dict[str, Any]:
-    """Where the attack is after certain rows: which of them this sample serves, and what it shall be read as."""
+    """Where the attack is after certain rows, or plants a trigger: which row this serves; what shall be read."""
     from guard.encoding import label_value
 
+    if poison.trigger is not None:
+        return {"wanted_label": label_value(snapshot.spec, poison.trigger.wanted)}
     if poison.targets is None:
         return {}
     target = poison.targets.serves[number]

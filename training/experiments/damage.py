@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.attacks.attack import Attack, Inputs, Labels, Poison
+from training.attacks.attack_success import attack_success_rate
 from training.attacks.harm import harm_left, mean_error, transfer_victim
 from training.experiments.experiment import Row
 from training.experiments.scene import Crowd, Scene
@@ -20,7 +21,8 @@ def damage_left(attack: Attack, scene: Scene, crowd: Crowd, passed: dict[str, ND
 
     `clean`: trusted and the attacker's rows before he did anything; `unguarded`: everything that arrives; further: what
     `passed` says by name, bool (n,). On clean rows: share of wrong classes, or mean squared error over the label range
-    squared; where the attack is after targets, the share of them that is read as the attacker wants.
+    squared; where the attack is after targets, or plants a trigger, the share of targets, or of clean rows that carry
+    the trigger, that is read as the attacker wants.
     """
     before = np.ones(len(scene.outside.y), np.bool_)
     if crowd.poison.targets is not None:
@@ -45,6 +47,8 @@ def harm_of_rows(scene: Scene, crowd: Crowd) -> NDArray[np.float64] | None:
 def _error(attack: Attack, scene: Scene, poison: Poison, x: Inputs, y: Labels) -> float:
     rows = np.concatenate([scene.trusted[0], x]), np.concatenate([scene.trusted[1], y])
     predict = attack.victim(*rows, scene.spec, scene.seed)
+    if poison.trigger is not None:
+        return attack_success_rate(predict, poison.trigger, scene.clean, scene.seed)
     if poison.targets is None:
         return mean_error(predict, scene.clean, scene.spec)
     return float(np.mean(predict(scene.outside.x[poison.targets.index]) == poison.targets.wanted))

@@ -35,7 +35,7 @@ class Raid:
 
     `held`: of the samples sent, those that the bundle did not pass, which is the recall. `harm_passed`: of the samples
     sent, those that passed and that harm (`form_opinion`, trained on the honest rows); None where that cannot tell:
-    no model of ours reads the rows, or the attack is after chosen rows, and its labels are right.
+    no model of ours reads the rows, or the attack is after chosen rows or plants a trigger, which no label betrays.
     """
 
     name: str
@@ -134,6 +134,6 @@ def _raid(weapon: _Weapon, target: Target, material: Material, judge: Opinion | 
 
 
 def _harm_passed(poison: Poison, passed: NDArray[np.bool_], judge: Opinion | None) -> Rate | None:
-    if judge is None or poison.targets is not None:
+    if judge is None or poison.targets is not None or poison.trigger is not None:
         return None
     return Rate(int((passed & (judge.contradiction(poison.x, poison.y) > 0)).sum()), len(passed))
