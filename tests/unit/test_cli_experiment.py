@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from training.cli.experiment import _show
+from training.cli.experiment import _show, _spell
 
 
 def spread(mean: float, std: float | None = None) -> dict[str, Any]:
@@ -33,3 +33,8 @@ def test_methods_have_a_line_each(capsys: pytest.CaptureFixture[str], monkeypatc
     lines = capsys.readouterr().out.splitlines()
     assert any("statistical, 5 %" in line and "guard" in line and "0.99" in line for line in lines)
     assert any("trim" in line and "0.5" in line and "–" in line for line in lines)
+
+
+def test_a_mean_without_a_spread_is_spelt_alone() -> None:
+    assert _spell({"mean": 84.0, "seeds": 2, "reached": 2}) == "84"
+    assert _spell({"mean": 84.0, "std": 1.414}) == "84 ± 1.4"

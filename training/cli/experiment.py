@@ -162,5 +162,5 @@ def _spell(value: Any) -> str:
         return "–"
     if not isinstance(value, dict):
         return f"{value:.4g}" if isinstance(value, int | float) else str(value)
-    spread = "" if value["std"] is None else f" ± {value['std']:.2g}"
+    spread = "" if value.get("std") is None else f" ± {value['std']:.2g}"
     return f"{value['mean']:.4g}{spread}"
