@@ -13,6 +13,7 @@ def filled_from(parameter: str, options: Callable[..., Any]) -> Callable[[Callab
     """Decorates commands: the options that `options` takes become theirs, and what it returns is their `parameter`."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        """The command with those options in place of the parameter that is filled from them."""
         own, shared = inspect.signature(command), inspect.signature(options)
         names = set(shared.parameters)
 
