@@ -56,6 +56,9 @@ COMMANDS = {
     "demo": Command("training.cli.demo", "demo", "Poison a stream of real data, filter it and report what was held."),
     "attack": Command("training.cli.attack", "attack", "Make poisoned samples from your own rows, to test your guard."),
     "redteam": Command("training.cli.redteam", "redteam", "Attack a bundle of your own, and count what it holds."),
+    "retrain": Command("training.cli.retrain", "retrain", "Make a candidate snapshot by a policy, and train on it."),
+    "audit": Command("training.cli.audit", "app", "Draw a sample of a candidate to be checked; bound its poison."),
+    "compare": Command("training.cli.compare", "compare", "Judge champion and challenger on the same data."),
     "experiment": Command("training.cli.experiment", "app", "Measure detection on real data; write into results/."),
 }
 """Every command of `depois`. Nothing named here is imported before it is called."""

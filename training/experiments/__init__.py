@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from training.experiments.adaptive import ADAPTIVE
 from training.experiments.blame import BLAME
+from training.experiments.campaign import CAMPAIGN
 from training.experiments.cifar10 import CIFAR10
 from training.experiments.components import COMPONENTS
 from training.experiments.cost import GRAPH_SPEED, TRAIN_TIME
@@ -35,5 +36,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     FALSE_QUARANTINE_RATE,
     BLAME,
     DRIFT,
+    CAMPAIGN,
 )
 """Every experiment; adding one touches its file and this list."""

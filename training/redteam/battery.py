@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,7 @@ from training.redteam.material import Material, share_out
 from training.redteam.target import Target
 from training.snapshot import Snapshot
 
-__all__ = ["ALL", "MOST_POISON", "Battery", "Raid", "Unable", "choose_attacks", "run_battery"]
+__all__ = ["ALL", "MOST_POISON", "Battery", "Forge", "Raid", "Unable", "choose_attacks", "run_battery"]
 
 ALL = "all"
 """In place of names: every attack that applies."""
@@ -66,13 +66,25 @@ class Battery:
 
 
 @dataclass(frozen=True)
+class Forge:
+    """Poison that was made already, by attack: what does not depend on a guard is made once for several of them.
+
+    To be shared only by batteries of one seed whose bundles read the same rows. `judges`: the model of harm, once made.
+    """
+
+    made: dict[str, Poison | Unable] = field(default_factory=dict)
+    judges: list[Opinion | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class _Weapon:
-    """Any attack, with the guard filled in where it needs one."""
+    """Any attack, with the guard filled in where it `asks` one."""
 
     name: str
     description: str
     needs: str
     run: Callable[[AttackerRows, int, np.random.Generator], Poison]
+    asks: bool = False
 
 
 def choose_attacks(spec: InputSpec, wanted: Sequence[str] | None) -> tuple[str, ...]:
@@ -91,18 +103,23 @@ def choose_attacks(spec: InputSpec, wanted: Sequence[str] | None) -> tuple[str, 
     return applying if ALL in wanted else tuple(dict.fromkeys(wanted))
 
 
-def run_battery(bundle: Bundle, data: Snapshot, names: Sequence[str], seed: int, progress: Progress) -> Battery:
+def run_battery(
+    bundle: Bundle, data: Snapshot, names: Sequence[str], seed: int, progress: Progress, forge: Forge | None = None
+) -> Battery:
     """Runs the attacks `names` with rows of `data` and judges what they send by the bundle itself.
 
     Each attack draws from a generator of its own, so that what else is run does not matter. Each sends one sample for
-    every second row that attackers hold, at most `MOST_POISON`. Raises SnapshotRefused as `share_out` does,
-    and WrongUse where none of the attacks can be made from the rows.
+    every second row that attackers hold, at most `MOST_POISON`. `forge`: takes the poison that this one makes, and
+    gives what another one made. Raises SnapshotRefused as `share_out` does, and WrongUse where none of the attacks can
+    be made from the rows.
     """
+    forge = forge or Forge()
     material, target = share_out(bundle, data, seed), Target(bundle)
     weapons = [weapon for weapon in _weapons(target) if weapon.name in names]
-    judge = _judge(material, seed)
+    if not forge.judges:
+        forge.judges.append(_judge(material, seed))
     alarms = Rate(int((~target.passes(material.x, material.y)).sum()), len(material.y))
-    ended = [_raid(weapon, target, material, judge, seed) for weapon in progress.track(weapons, "attacks")]
+    ended = [_raid(weapon, target, material, forge, seed) for weapon in progress.track(weapons, "attacks")]
     raids = tuple(one for one in ended if isinstance(one, Raid))
     unable = tuple(one for one in ended if isinstance(one, Unable))
     if not raids:
@@ -112,7 +129,9 @@ def run_battery(bundle: Bundle, data: Snapshot, names: Sequence[str], seed: int,
 
 def _weapons(target: Target) -> list[_Weapon]:
     plain = [_Weapon(one.name, one.description, one.needs, one.run) for one in ATTACKS]
-    asking = [_Weapon(one.name, one.description, one.needs, partial(one.run, target)) for one in BLACK_BOX_ATTACKS]
+    asking = [
+        _Weapon(one.name, one.description, one.needs, partial(one.run, target), asks=True) for one in BLACK_BOX_ATTACKS
+    ]
     return [*plain, *asking]
 
 
@@ -121,16 +140,24 @@ def _judge(material: Material, seed: int) -> Opinion | None:
     return form_opinion(AttackerRows(material.x, material.y, spec), seed) if has_opinion(spec) else None
 
 
-def _raid(weapon: _Weapon, target: Target, material: Material, judge: Opinion | None, seed: int) -> Raid | Unable:
-    rows = material.attackers
-    rng = np.random.default_rng([seed, *weapon.name.encode()])
-    try:
-        poison = weapon.run(rows, min(MOST_POISON, len(rows.y) // 2), rng)
-    except WrongUse as refused:
-        return Unable(weapon.name, str(refused))
+def _raid(weapon: _Weapon, target: Target, material: Material, forge: Forge, seed: int) -> Raid | Unable:
+    poison = forge.made.get(weapon.name) or _make(weapon, material.attackers, seed)
+    if not weapon.asks:
+        forge.made[weapon.name] = poison
+    if isinstance(poison, Unable):
+        return poison
     passed, sent = target.passes(poison.x, poison.y), len(poison.y)
     held = Rate(int((~passed).sum()), sent)
-    return Raid(weapon.name, weapon.description, weapon.needs, held, _harm_passed(poison, passed, judge))
+    harm = _harm_passed(poison, passed, forge.judges[0])
+    return Raid(weapon.name, weapon.description, weapon.needs, held, harm)
+
+
+def _make(weapon: _Weapon, rows: AttackerRows, seed: int) -> Poison | Unable:
+    rng = np.random.default_rng([seed, *weapon.name.encode()])
+    try:
+        return weapon.run(rows, min(MOST_POISON, len(rows.y) // 2), rng)
+    except WrongUse as refused:
+        return Unable(weapon.name, str(refused))
 
 
 def _harm_passed(poison: Poison, passed: NDArray[np.bool_], judge: Opinion | None) -> Rate | None:

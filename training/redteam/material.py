@@ -17,7 +17,7 @@ from training.attacks.attack import AttackerRows, Inputs, Labels
 from training.snapshot import Snapshot
 from training.split import row_keys
 
-__all__ = ["LEAST_ROWS", "Material", "share_out"]
+__all__ = ["LEAST_ROWS", "Material", "share_of_twins", "share_out"]
 
 LEAST_ROWS = 100
 """Half of them are attacked: with fewer than 50, the interval of a recall is wider than ±14 %."""
@@ -92,7 +92,7 @@ def _count_known(bundle: Bundle, x: Inputs) -> int:
     trusted = row_keys(bundle.reference.x)
     known = int(np.isin(row_keys(x), trusted).sum())
     carried = len(trusted) / max(_trusted_rows(bundle), len(trusted))
-    share = (known / len(x) - _share_of_twins(trusted)) / carried
+    share = (known / len(x) - share_of_twins(trusted)) / carried
     if share > _MOST_TRUSTED:
         raise SnapshotRefused(f"about {min(share, 1):.0%} of the rows were trusted rows of this bundle; {_OTHERS}")
     return known
@@ -103,6 +103,7 @@ def _trusted_rows(bundle: Bundle) -> int:
     return rows if isinstance(rows, int) else 0
 
 
-def _share_of_twins(keys: NDArray[np.bytes_]) -> float:
+def share_of_twins(keys: NDArray[np.bytes_]) -> float:
+    """The share of rows, by their keys (n,), that equal another one: so many are alike by chance."""
     _, group, count = np.unique(keys, return_inverse=True, return_counts=True)
     return float(np.mean(count[group] > 1))
