@@ -115,13 +115,14 @@ class TestBlend(DirtyLabels, BackdoorTester):
 
 
 class TestSig(BackdoorTester):
-    """Stripes of 40 grey levels do nothing to digits of 8 × 8 pixels; three times as many do."""
+    """Stripes of 40 grey levels do nothing to digits of 8 × 8 pixels; three times as many do, to a clean victim too."""
 
     attack = backdoor_attack(
         Backdoor("sig", "stripes", partial(draw_stripes, amplitude=120 / 255), clean_label=True),
     )
     count = planted = 40
-    least_success = 0.15
+    least_success = 0.2
+    most_chance = 0.15
 
     def test_labels_stay_right(self, made: Poison) -> None:
         assert np.array_equal(made.y, made.y_true)

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +165,7 @@ def test_differences_name_every_entry(tmp_path: Path) -> None:
 def test_differences_match_members_by_name(tmp_path: Path) -> None:
     left = parse_bundle(make_bundle(tmp_path / "a")).stored
     members = (left.manifest.members[1], left.manifest.members[0].model_copy(update={"name": "other"}))
-    right = type(left)(left.manifest.model_copy(update={"members": members}), left.digest, left.contents)
+    right = replace(left, manifest=left.manifest.model_copy(update={"members": members}))
     found = {d.entry: (d.left, d.right) for d in differences(left, right)}
     assert found["members (order)"] == (["distance", "mimic"], ["mimic", "other"])
     assert found["members.distance.weight"] == (1.0, None)
