@@ -15,7 +15,7 @@ from tests.support.bundles import SNAPSHOT, make_bundle
 from tests.support.gates import make_audit, write_gate_for
 
 PROMOTIONS = """
-import json, os, shutil, signal, sys
+import json, os, shutil, signal, sys, traceback
 from pathlib import Path
 import guard.registry.versions
 from guard.bundle import parse_bundle
@@ -51,9 +51,12 @@ for steps in range(200):
     if not child:
         try:
             run(steps)
-        finally:
-            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
     ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert ended in (0, -signal.SIGKILL), ended
     registry = Registry.open(folder / "work")
     found = {
         "serves": registry.current(),
@@ -77,9 +80,9 @@ print(json.dumps(told))
 """Forks, each of which dies before one file operation later than the one before it, until one comes to its end."""
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder, audit = tmp_path_factory.mktemp("registry"), make_audit(SNAPSHOT)
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    folder, audit = tmp_path / "made", make_audit(SNAPSHOT)
     for version in ("1", "2"):
         make_bundle(folder / version, seed=int(version), version=version, audit=audit)
     registry = Registry.made(folder / "registry")

@@ -59,8 +59,8 @@ def test_it_refuses_until_it_is_healed(echo: int) -> None:
     with TcpProxy(port := free_port(), echo) as proxy:
         proxy.refuse()
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
             pytest.raises(ConnectionResetError),
+            socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
         ):
             connection.recv(1)
         proxy.heal()
