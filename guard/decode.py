@@ -17,7 +17,7 @@ from guard.diagnose import diagnose, repeats_a_key
 from guard.payload import Form, payload_reader
 from guard.record import Head, record_type
 from guard.rejection import Fault, Rejection
-from guard.sample import is_rfc3339
+from guard.rfc3339 import is_rfc3339
 from guard.spec import ClassLabel, ImageInput, InputSpec
 
 __all__ = ["MAX_RECORD_BYTES", "Decoded", "Decoder", "record_limit"]

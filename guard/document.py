@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from guard.errors import GateRefused
-from guard.sample import is_rfc3339
+from guard.errors import GateRefused, GuardError
+from guard.rfc3339 import is_rfc3339
 from guard.terminal import printable
 
 __all__ = ["Document", "Line", "Sha256", "Time", "read_document"]
@@ -44,19 +44,21 @@ class Document(BaseModel):
 _Document = TypeVar("_Document", bound=Document)
 
 
-def read_document(path: Path, kind: type[_Document]) -> tuple[dict[str, Any], _Document]:
-    """The file `path` as plain JSON and as a `kind`. Raises GateRefused."""
+def read_document(
+    path: Path, kind: type[_Document], refused: type[GuardError] = GateRefused
+) -> tuple[dict[str, Any], _Document]:
+    """The file `path` as plain JSON and as a `kind`. Raises `refused`."""
     what = kind.__name__
     try:
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
-            raise GateRefused(f"{path}: it has more than the {_MOST_BYTES} bytes of a {what}; name the file of one")
+            raise refused(f"{path}: it has more than the {_MOST_BYTES} bytes of a {what}; name the file of one")
         found = kind.model_validate_json(data, strict=True)
         return json.loads(data), found
     except OSError as error:
-        raise GateRefused(f"{path}: it cannot be read ({error.strerror}); name the file of a {what}") from error
+        raise refused(f"{path}: it cannot be read ({error.strerror}); name the file of a {what}") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or what
-        raise GateRefused(f"{path}: {where}: {first['msg']}; make the {what} again") from error
+        raise refused(f"{path}: {where}: {first['msg']}; make the {what} again") from error

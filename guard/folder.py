@@ -11,7 +11,13 @@ from pathlib import Path
 
 from guard.errors import OutputFailed
 
-__all__ = ["new_folder"]
+__all__ = ["new_folder", "require_free"]
+
+
+def require_free(path: Path) -> None:
+    """Raises OutputFailed when something is at `path`; an empty folder counts as free. For before long work."""
+    if _is_taken(path):
+        raise OutputFailed(f"{path} exists already; name another folder or remove it first")
 
 
 @contextmanager
@@ -21,9 +27,9 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     `overwrite`: a folder that is there stays as it is until the new one takes its place. Raises OutputFailed when
     `path` exists already (an empty folder counts as free) and may not be overwritten, or cannot be written.
     """
-    taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
-    if taken and not (overwrite and path.is_dir()):
-        raise OutputFailed(f"{path} exists already; name another folder or remove it first")
+    taken = _is_taken(path)
+    if not (overwrite and path.is_dir()):
+        require_free(path)
     draft = _draft(path)
     try:
         yield draft
@@ -34,6 +40,10 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise OutputFailed(f"{path} cannot be written: {broken}; free the space or name another folder") from broken
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _is_taken(path: Path) -> bool:
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))
 
 
 def _draft(path: Path) -> Path:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 import msgspec
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
+from guard.rfc3339 import is_rfc3339
 from guard.spec import BooleanColumn, CategoryColumn, ClassLabel, Column, ImageInput, InputSpec
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "TensorPayload",
     "decode_base64",
     "encode_samples",
-    "is_rfc3339",
 ]
 
 IDENTIFIER_LENGTH = 256
@@ -31,19 +29,6 @@ IDENTIFIER_LENGTH = 256
 
 PAYLOADS = ("features", "tensor", "image")
 """The three ways to send the input; a sample holds exactly one of them."""
-
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
-
-def is_rfc3339(text: str) -> bool:
-    """True for a date and time with seconds and a time zone, such as `2026-01-31T09:30:00Z`. No leap seconds."""
-    if not _RFC3339.fullmatch(text):
-        return False
-    try:
-        datetime.fromisoformat(text.upper())
-    except ValueError:
-        return False
-    return True
 
 
 def decode_base64(text: str) -> bytes:

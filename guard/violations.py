@@ -11,7 +11,8 @@ import numpy as np
 from guard.images import decode_image
 from guard.payload import column_bounds
 from guard.rejection import Fault, shown
-from guard.sample import IDENTIFIER_LENGTH, PAYLOADS, decode_base64, is_rfc3339
+from guard.rfc3339 import is_rfc3339
+from guard.sample import IDENTIFIER_LENGTH, PAYLOADS, decode_base64
 from guard.spec import (
     BooleanColumn,
     Column,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
 from guard.errors import SnapshotRefused, WrongUse
+from guard.rfc3339 import now_text
 from guard.spec import Task
 from training.audit import MIN_ROWS
 from training.findings import Finding, of_rows
@@ -164,7 +164,7 @@ def _provenance(read: Source, options: Mapping[str, str], findings: Sequence[Fin
         "bytes": str(read.size),
         "sha256": read.sha256,
         "rows": str(len(read.rows.origin)),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": now_text(),
         "product": _version(),
         **options,
         "left_out": "; ".join(left_out),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -14,9 +13,11 @@ from pydantic import JsonValue
 from guard.bundle import load_bundle, write_bundle
 from guard.calibration import MINIMUM_ROWS, Fusion
 from guard.conformal import rows_needed
-from guard.errors import BundleRefused, OutputFailed, SnapshotRefused, TrainingFailed, WrongUse
+from guard.errors import BundleRefused, SnapshotRefused, TrainingFailed, WrongUse
+from guard.folder import require_free
 from guard.gate import AuditBound
 from guard.manifest import FORMAT_VERSION, Manifest
+from guard.rfc3339 import now_text
 from training.allowance import allowance
 from training.assemble import assemble, calibrate, member_cards
 from training.device import DeviceName, deterministic, resolve_device, torch_settings
@@ -127,8 +128,7 @@ def _train(
 def _refuse_early(path: Path, plan: FoldPlan, settings: JobSettings) -> None:
     """What can be known before hours of training."""
     rows = len(plan.calibration)
-    if path.exists():
-        raise OutputFailed(f"{path} exists already; name another folder or remove it first")
+    require_free(path)
     if rows < MINIMUM_ROWS:
         raise SnapshotRefused(
             f"{rows} calibration rows are fewer than {MINIMUM_ROWS}: nothing could be calibrated; "
@@ -169,7 +169,7 @@ def _manifest(
         format_version=FORMAT_VERSION,
         name=settings.name,
         version=settings.version,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now_text(),
         spec=snapshot.spec,
         members=member_cards(learned),
         alpha=fusion.card,

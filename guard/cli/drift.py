@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from guard.errors import InputUnreadable
-
 if TYPE_CHECKING:
     from guard.drift import Drift
 
@@ -29,36 +27,16 @@ def drift(
 
     Example: depois filter samples.jsonl --bundle bundle --out filtered; depois drift filtered
     """
-    from guard.blame import Blame
-    from guard.cli.sources import read_evidence
-    from guard.filter.run import EVIDENCE
+    from guard.filter.evidence import DRIFT, EVIDENCE, read_blame, read_drift
 
-    found = _read(filtered)
-    sources = read_evidence(filtered / EVIDENCE)
-    blame = Blame(sources.suspicion)
-    blame.hear(sources)
+    found = read_drift(filtered / DRIFT)
+    sources, blame = read_blame(filtered / EVIDENCE)
     rows = _rows(found)
     said = _conclusion([row["watched"] for row in rows if row["alarmed"]], blame.accused_count, len(sources.entries))
     if as_json:
         _print_json({"records": found.records, "accused": blame.accused_count, "conclusion": said, "watched": rows})
     else:
         _show(rows, said)
-
-
-def _read(folder: Path) -> Drift:
-    from guard.blame import StateUnreadable
-    from guard.drift import Drift, DriftState
-    from guard.filter.run import DRIFT
-
-    path = folder / DRIFT
-    try:
-        state = DriftState.from_bytes(path.read_bytes())
-    except OSError as error:
-        advice = "Name a folder that `depois filter` has finished"
-        raise InputUnreadable(f"{path} cannot be read: {error.strerror}. {advice}.") from error
-    except StateUnreadable as error:
-        raise StateUnreadable(f"{path}: {error}. Filter the samples again.") from error
-    return Drift(state.expected, state)
 
 
 def _rows(found: Drift) -> list[dict[str, Any]]:

@@ -13,10 +13,11 @@ import typer
 from guard.review.batch import Report
 from guard.review.decision import Action
 from guard.review.held import Held, HeldRecord
-from guard.review.listing import as_row, expiry, time_text
+from guard.review.listing import as_row, expiry
 from guard.review.quarantine import Quarantine
 from guard.review.queue import Group
 from guard.review.statistics import Statistics
+from guard.rfc3339 import time_text
 from guard.terminal import cell
 
 __all__ = ["show_list", "show_plan", "show_record", "show_report", "show_statistics"]

@@ -149,12 +149,13 @@ def _entry_row(entry: Entry) -> tuple[str, ...]:
 
 def _remarks(found: History) -> list[str]:
     """What a reader of the table would not see."""
-    from datetime import datetime
     from itertools import pairwise
+
+    from guard.rfc3339 import seconds_of
 
     lines = []
     for before, after in pairwise(found.entries):
-        if datetime.fromisoformat(after.time) < datetime.fromisoformat(before.time):
+        if seconds_of(after.time) < seconds_of(before.time):
             lines.append(
                 f"The clock of no. {after.number} is behind that of no. {before.number}; the order is that here."
             )

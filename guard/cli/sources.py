@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guard.errors import InputUnreadable
-
 if TYPE_CHECKING:
     from guard.blame import PlaceState, Standing
 
-__all__ = ["read_evidence", "sources"]
+__all__ = ["sources"]
 
 
 def sources(
@@ -29,30 +27,14 @@ def sources(
 
     Example: depois filter samples.jsonl --bundle bundle --out filtered; depois sources filtered
     """
-    from guard.blame import Blame
-    from guard.filter.run import EVIDENCE
+    from guard.filter.evidence import EVIDENCE, read_blame
 
-    state = read_evidence(filtered / EVIDENCE)
-    blame = Blame(state.suspicion)
-    blame.hear(state)
+    state, blame = read_blame(filtered / EVIDENCE)
     rows = blame.standings(len(state.entries) if as_json else top)
     if as_json:
         _print_json(state, blame.accused_count, rows)
     else:
         _show(state, blame.accused_count, rows)
-
-
-def read_evidence(path: Path) -> PlaceState:
-    """What `depois filter` kept about sources. Raises InputUnreadable, StateUnreadable."""
-    from guard.blame import PlaceState, StateUnreadable
-
-    try:
-        return PlaceState.from_bytes(path.read_bytes())
-    except OSError as error:
-        advice = "Name a folder that `depois filter` has finished"
-        raise InputUnreadable(f"{path} cannot be read: {error.strerror}. {advice}.") from error
-    except StateUnreadable as error:
-        raise StateUnreadable(f"{path}: {error}. Filter the samples again.") from error
 
 
 def _print_json(state: PlaceState, accused: int, rows: list[Standing]) -> None:

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Piece", "Reader", "Window"]
+__all__ = ["Piece", "Reader", "Window", "numbered"]
+
+_TOO_LONG = b"too long"
+"""No sample of any kind, so that it is rejected wherever it is judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +41,20 @@ class Reader(Protocol):
     def windows(self, start: int) -> Iterator[Window | Piece]:
         """Everything from position `start` on. Raises InputUnreadable when the input breaks off or is damaged."""
         ...
+
+
+def numbered(reader: Reader) -> Iterator[tuple[int, bytes]]:
+    """The records with their numbers, from 1; blank lines count and are left out.
+
+    In the place of one that is too long to be held come bytes that are no sample. Raises InputUnreadable.
+    """
+    number = 0
+    for item in reader.windows(0):
+        if isinstance(item, Piece):
+            number += item.last
+            if item.last:
+                yield number, _TOO_LONG
+            continue
+        for number, value in enumerate(item.records, number + 1):  # noqa: B020
+            if value.strip():
+                yield number, value

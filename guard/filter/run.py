@@ -22,6 +22,7 @@ from guard.decode import record_limit
 from guard.drift import Drift, DriftState, expected_of
 from guard.errors import InputUnreadable, OutputFailed, WrongUse
 from guard.filter.checkpoint import CHECKPOINT, DRAFT, Checkpoint, Origin, input_hash, read_checkpoint
+from guard.filter.evidence import DRIFT, EVIDENCE
 from guard.filter.inputs import Samples, open_samples
 from guard.filter.reader import Piece, Reader, Window
 from guard.filter.sinks import CLEAN, QUARANTINE, REJECTED, VERDICTS, Sinks
@@ -34,19 +35,13 @@ from guard.suspicion import suspicion_of
 from guard.verdict import RejectReason, Status, Verdict
 from guard.whole_file import write_whole
 
-__all__ = ["BATCH_RECORDS", "CHECKPOINT_SECONDS", "DRIFT", "EVIDENCE", "Task", "run_filter"]
+__all__ = ["BATCH_RECORDS", "CHECKPOINT_SECONDS", "Task", "run_filter"]
 
 BATCH_RECORDS = 2048
 """Records judged at once: so many that what a batch costs beside its records does not show."""
 
 CHECKPOINT_SECONDS = 5.0
 """Work that a kill can cost. An fsync of the outputs takes up to .1 s on a slow disk: 2 % of this."""
-
-EVIDENCE = "evidence.json"
-"""What is known about each source; `depois sources` shows it."""
-
-DRIFT = "drift.json"
-"""Whether the samples of all sources changed; `depois drift` shows it."""
 
 _PLACE = "samples"
 

@@ -21,7 +21,8 @@ from guard.registry.history import Change, Entry, History, append_entry, read_hi
 from guard.registry.layout import Layout
 from guard.registry.objections import against_gate, against_kind
 from guard.registry.versions import Candidate, add_version, verify_bundle, verify_version
-from guard.review.decision import checked_words, now_text
+from guard.review.decision import checked_words
+from guard.rfc3339 import now_text
 from guard.store import read_files
 from guard.terminal import printable
 from guard.whole_file import write_whole

@@ -13,14 +13,13 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
 import msgspec
 
 from guard.errors import WrongUse
-from guard.sample import is_rfc3339
+from guard.rfc3339 import is_rfc3339
 from guard.terminal import printable
 
 __all__ = [
@@ -35,7 +34,6 @@ __all__ = [
     "checked_words",
     "encode_decision",
     "new_id",
-    "now_text",
     "parse_decision",
 ]
 
@@ -152,11 +150,6 @@ def checked_words(reviewer: str, why: str) -> tuple[str, str]:
 def new_id() -> str:
     """An id that no other decision has: 128 random bits."""
     return secrets.token_hex(16)
-
-
-def now_text() -> str:
-    """The present moment by this machine's clock, as RFC 3339."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _sound_words(decision: Decision) -> bool:

@@ -12,12 +12,12 @@ from guard.review.decision import (
     Disbelieved,
     Place,
     new_id,
-    now_text,
     parse_decision,
 )
 from guard.review.held import Held
 from guard.review.ledger import Ledger
 from guard.review.queue import Queue
+from guard.rfc3339 import now_text
 
 __all__ = ["Desk", "Outcome", "Wish"]
 

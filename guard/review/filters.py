@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
 from typing import Literal
 
 from guard.errors import WrongUse
-from guard.sample import is_rfc3339
+from guard.rfc3339 import is_rfc3339, seconds_of
 
 __all__ = ["STATES", "Filter", "State", "parse_duration", "parse_time"]
 
@@ -73,7 +72,7 @@ def parse_duration(text: str) -> float:
 def parse_time(text: str, now: float) -> float:
     """Seconds since 1970 of an RFC 3339 time, or of a duration before `now`. Raises WrongUse."""
     if is_rfc3339(text):
-        return datetime.fromisoformat(text.upper()).astimezone(UTC).timestamp()
+        return seconds_of(text)
     if _DURATION.fullmatch(text):
         return now - parse_duration(text)
     raise WrongUse(f"{text!r} is no time; write 2026-01-31T09:30:00Z, or how long ago, such as 12h or 3d")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from guard.review.held import Held
 from guard.review.quarantine import Quarantine
+from guard.rfc3339 import time_text
 
-__all__ = ["as_row", "expiry", "time_text"]
+__all__ = ["as_row", "expiry"]
 
 
 def as_row(quarantine: Quarantine, held: Held) -> dict[str, Any]:
@@ -34,11 +34,3 @@ def expiry(quarantine: Quarantine, held: Held) -> float:
     """When it may be gone, in seconds since 1970; NaN where it stays, or that is not known."""
     kept = quarantine.retention.seconds
     return held.timestamp / 1000 + kept if held.timestamp >= 0 and math.isfinite(kept) else math.nan
-
-
-def time_text(seconds: float) -> str | None:
-    """RFC 3339 to the second; None for what is no time."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):
-        return None

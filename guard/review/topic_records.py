@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from guard.review.decision import Decision, Place
 from guard.review.held import Held, HeldRecord, label_text, read_claim, value_digest
-from guard.sample import is_rfc3339
+from guard.rfc3339 import seconds_of
 from guard.stream.dedupe import Origin
 from guard.stream.headers import (
     CONNECT,
@@ -92,7 +91,7 @@ def _held(record: Any, origin: str, said: dict[str, str]) -> Held:
         size=len(record.value),
         value_sha256=value_digest(record.value),
         timestamp=record.timestamp,
-        judged=_seconds(said.get(TIME, "")),
+        judged=seconds_of(said.get(TIME, "")),
         reason=said[REASON],
         member=said.get(MEMBER, ""),
         p_value=_number(said.get(SCORE, "")),
@@ -112,7 +111,3 @@ def _number(text: str) -> float:
     except ValueError:
         return math.nan
     return found if 0.0 <= found <= 1.0 else math.nan
-
-
-def _seconds(text: str) -> float:
-    return datetime.fromisoformat(text.upper()).timestamp() if is_rfc3339(text) else math.nan

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
 from threading import Lock
 
 from guard.agreement import Agreement
-from guard.review.decision import now_text
+from guard.rfc3339 import now_text, seconds_of
 
 __all__ = ["Pair", "ShadowTally"]
 
@@ -57,4 +56,4 @@ class ShadowTally:
     def _later(self, now: str) -> str:
         """A clock that jumps back must not let the counts end before they began."""
         before = self._until
-        return now if before is None or datetime.fromisoformat(now) > datetime.fromisoformat(before) else before
+        return now if before is None or seconds_of(now) > seconds_of(before) else before

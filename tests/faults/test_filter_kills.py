@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from guard.filter.run import DRIFT, EVIDENCE
+from guard.filter.evidence import DRIFT, EVIDENCE
 from guard.filter.sinks import OUTPUTS
 from tests.support.bundles import TABLE, make_bundle
 from tests.support.streams import make_stream

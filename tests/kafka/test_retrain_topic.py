@@ -12,7 +12,7 @@ from deploy.kafka.launcher import Broker
 from guard.blame import PlaceState
 from guard.cli.main import main
 from guard.drift import DriftState
-from guard.filter.run import DRIFT, EVIDENCE
+from guard.filter.evidence import DRIFT, EVIDENCE
 from guard.sample import encode_samples
 from guard.stream.evidence import Evidence
 from tests.support.bundles import TABLE, draw_samples

@@ -14,8 +14,9 @@ from aiokafka import AIOKafkaConsumer
 from kafka.admin import NewTopic
 
 from deploy.kafka.launcher import Broker
-from guard.review.decision import Action, Decision, Place, new_id, now_text
+from guard.review.decision import Action, Decision, Place, new_id
 from guard.review.held import Held, value_digest
+from guard.rfc3339 import now_text
 from guard.sample import encode_samples
 from guard.stream.headers import GuardHeaders, Stamp
 from guard.verdict import HoldReason, Status, Verdict

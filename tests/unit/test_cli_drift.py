@@ -7,8 +7,9 @@ import pytest
 
 from guard.bundle import load_bundle
 from guard.cli.main import main
+from guard.filter.evidence import DRIFT
 from guard.filter.inputs import Samples
-from guard.filter.run import DRIFT, Task, run_filter
+from guard.filter.run import Task, run_filter
 from guard.filter.stop import Stop
 from guard.sample import encode_samples
 from tests.support.bundles import TABLE, draw_samples, make_bundle

@@ -8,12 +8,13 @@ import pytest
 from scipy.stats import ks_2samp
 
 from guard.errors import InputUnreadable, OutputFailed, SnapshotRefused
+from guard.filter.evidence import read_blame
 from guard.review.decision import Action
 from guard.spec import ClassLabel, ImageInput, InputSpec, NumberColumn
 from tests.support.bundles import TABLE, draw_samples
 from tests.support.retraining import candidate_in, filtered, intake_of, records_of, review, trusted_table, written
 from training.retrain.candidate import make_candidate, read_candidate
-from training.retrain.intake import Record, blame_of, read_filtered, take_in
+from training.retrain.intake import Record, read_filtered, take_in
 from training.retrain.policy import Policy, Records
 from training.snapshot import read_snapshot, snapshot_from_arrays
 
@@ -172,4 +173,4 @@ def test_folders_that_pass_suspects_or_are_none_are_refused(tmp_path: Path) -> N
     with pytest.raises(InputUnreadable, match="name a file, or a folder"):
         read_filtered(tmp_path, TABLE)
     with pytest.raises(InputUnreadable, match="has finished"):
-        blame_of(tmp_path / "evidence.json")
+        read_blame(tmp_path / "evidence.json")

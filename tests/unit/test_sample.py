@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from guard.decode import Decoder
-from guard.sample import Sample, decode_base64, encode_samples, is_rfc3339
+from guard.rfc3339 import is_rfc3339
+from guard.sample import Sample, decode_base64, encode_samples
 from tests.support.records import GREY, MIXED, SPECS, line, tensor, valid_lines
 
 GOOD_TENSOR = tensor(np.zeros((3, 2), np.uint8))

@@ -75,12 +75,12 @@ def bound(
     if as_json:
         typer.echo(text)
     else:
-        said, limit = found.bound, found.draw.poison_share
+        said = found.bound
         typer.echo(
             f"{said.poison} of {said.drawn} rows poison, {said.undecided} undecided, by {', '.join(said.reviewers)}: "
             f"at most {said.upper_bound:.2%} of the {said.rows} new rows are, at {said.confidence:.0%} confidence."
         )
         typer.echo(f"Of all rows at most {found.whole:.2%}, if the {found.draw.trusted_rows} trusted ones are clean.")
-        typer.echo(f"The policy allows {limit:.2%}: {'met' if said.upper_bound <= limit else 'missed'}.")
-    if found.bound.upper_bound > found.draw.poison_share:
+        typer.echo(f"The policy allows {found.limit:.2%}: {'met' if found.met else 'missed'}.")
+    if not found.met:
         raise typer.Exit(_EXIT_MISSED)

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from guard.errors import OutputFailed, WrongUse
+from guard.errors import WrongUse
+from guard.folder import require_free
 from guard.terminal import cell
 from training.cli.data import open_data
 
@@ -62,7 +63,7 @@ def compare(
     Example: depois compare current candidate/bundle --trusted held-out.csv --label price_band --out compared
     """
     from guard.bundle import load_bundle
-    from guard.gate import read_audit, write_gate
+    from guard.gate import close_gate, read_audit, write_gate
     from training.progress import terminal_progress
     from training.redteam.battery import choose_attacks
     from training.retrain.comparison import write_comparison
@@ -85,7 +86,8 @@ def compare(
     write_comparison(pair, measured, found, written.promotion, checked, out)
     closed = None
     if gate is not None:
-        closed = _closed(pair[1].digest, pair[1].manifest.snapshot_digest, checked, found, written)
+        digests = (pair[1].digest, pair[1].manifest.snapshot_digest)
+        closed = close_gate(*digests, audit=checked, comparison=found, limits=written.audit)
         write_gate(gate, closed)
     if as_json:
         typer.echo(json.dumps({"comparison": found.model_dump(), "gate": closed and closed.model_dump()}))
@@ -101,8 +103,7 @@ def _refuse_early(out: Path, gate: Path | None, audit: Path | None, lines: list[
     """What can be known before minutes of attacks."""
     from guard.filter.inputs import Samples
 
-    if out.exists():
-        raise OutputFailed(f"{out} exists already; name another folder or remove it first")
+    require_free(out)
     if audit is not None and gate is None:
         raise WrongUse("--audit goes into a gate; name one with --gate GATE.json")
     for path in lines:
@@ -114,13 +115,6 @@ def _policy(path: Path | None) -> Policy:
     from training.retrain.policy import Policy, read_policy
 
     return Policy() if path is None else read_policy(path).policy
-
-
-def _closed(bundle: str, snapshot: str, audit: object, comparison: Comparison, policy: Policy) -> Gate:
-    from guard.gate import AuditBound, close_gate
-
-    checked = audit if isinstance(audit, AuditBound) else None
-    return close_gate(bundle, snapshot, audit=checked, comparison=comparison, limits=policy.audit)
 
 
 def _show(found: Comparison, gate: Gate | None, out: Path) -> None:

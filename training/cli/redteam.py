@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from guard.errors import OutputFailed, WrongUse
+from guard.errors import WrongUse
+from guard.folder import require_free
 from training.cli.data import open_data
 
 if TYPE_CHECKING:
@@ -64,8 +65,7 @@ def redteam(
 
 def _refuse_place(out: Path, bundle: Path) -> None:
     """What can be known before minutes of attacks. A folder inside the bundle would make every guard refuse it."""
-    if out.exists():
-        raise OutputFailed(f"{out} exists already; name another folder or remove it first")
+    require_free(out)
     if out.resolve().is_relative_to(bundle.resolve()):
         raise WrongUse(f"{out} lies in the bundle, which may hold nothing else; name a folder outside of it")
 

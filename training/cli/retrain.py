@@ -100,11 +100,12 @@ def _take_in(
     columns: dict[str, str | None],
     drop: list[str],
 ) -> Intake:
+    from guard.filter.evidence import read_blame
     from guard.filter.inputs import Samples
-    from training.retrain.intake import blame_of, read_file, read_filtered, take_in
+    from training.retrain.intake import read_file, read_filtered, take_in
 
     inputs: list[tuple[str, Iterable[Any]]] = []
-    blames = [blame_of(path) for path in evidence]
+    blames = [read_blame(path)[1] for path in evidence]
     for path in paths:
         if path.is_dir():
             found, blame = read_filtered(path, spec)

@@ -17,7 +17,6 @@ import json
 import os
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +26,18 @@ from pydantic import Field
 
 from guard.clopper_pearson import upper_bound
 from guard.document import Document, Sha256, Time, read_document
-from guard.errors import GateRefused, OutputFailed, WrongUse
+from guard.errors import GateRefused, WrongUse
 from guard.filter.sinks import QUARANTINE, VERDICTS
 from guard.filter.summary import SUMMARY
 from guard.filter.verdicts import VerdictWriter
-from guard.folder import new_folder
+from guard.folder import new_folder, require_free
 from guard.gate import AuditBound
 from guard.review.decision import Action
 from guard.review.desk import Desk
 from guard.review.folder import DECISIONS
 from guard.review.opening import with_quarantine
 from guard.review.quarantine import Quarantine, unknown_decisions
+from guard.rfc3339 import now_text
 from guard.sample import encode_samples
 from guard.verdict import Status, Verdict
 from guard.whole_file import write_whole
@@ -72,11 +72,20 @@ class Draw(Document):
 
 @dataclass(frozen=True)
 class Bounded:
-    """A bound, the draw behind it, and what it says of all rows if the trusted ones are clean."""
+    """A bound, the draw behind it, the `limit` of the candidate's policy, and the bound on all rows.
+
+    `whole`: of all rows, if the trusted ones are clean.
+    """
 
     bound: AuditBound
     draw: Draw
+    limit: float
     whole: float
+
+    @property
+    def met(self) -> bool:
+        """Whether the policy allows it."""
+        return self.bound.upper_bound <= self.limit
 
 
 def draw_order(digest: str, rows: int) -> NDArray[np.int64]:
@@ -115,8 +124,7 @@ def draw_audit(folder: Path, out: Path, size: int | None = None) -> Draw:
     candidate = read_candidate(folder)
     wanted = _wanted(candidate, size)
     _refuse_another_size(folder, candidate, wanted)
-    if out.exists():
-        raise OutputFailed(f"{out} exists already; name another folder or remove it first")
+    require_free(out)
     sample, verdicts = _sample(candidate, wanted)
     limits = candidate.policy.policy.audit
     draw = Draw(
@@ -128,7 +136,7 @@ def draw_audit(folder: Path, out: Path, size: int | None = None) -> Draw:
         poison_share=limits.poison_share,
         confidence=limits.confidence,
         sample_digest=hashlib.sha256(sample).hexdigest(),
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        time=now_text(),
     )
     with new_folder(out) as draft:
         (draft / QUARANTINE).write_bytes(sample)
@@ -151,20 +159,20 @@ def bound_audit(out: Path, folder: Path | None = None) -> Bounded:
     counts, reviewers = _decided(out)
     if not reviewers:
         raise GateRefused(f"{out}: nobody has decided about any of {draw.drawn} rows; open it with `depois review`")
-    decisions = (out / DECISIONS).read_bytes()
+    decisions, limits = (out / DECISIONS).read_bytes(), candidate.policy.policy.audit
     bound = AuditBound.counted(
         snapshot_digest=draw.snapshot_digest,
         rows=draw.new_rows,
         drawn=draw.drawn,
         poison=counts[Action.REJECTED],
         undecided=draw.drawn - counts.total(),
-        confidence=candidate.policy.policy.audit.confidence,
+        confidence=limits.confidence,
         reviewers=tuple(reviewers),
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        time=now_text(),
         sample_digest=draw.sample_digest,
         decisions_digest=hashlib.sha256(decisions).hexdigest(),
     )
-    return Bounded(bound, draw, whole_bound(bound.upper_bound, draw.new_rows, draw.trusted_rows))
+    return Bounded(bound, draw, limits.poison_share, whole_bound(bound.upper_bound, draw.new_rows, draw.trusted_rows))
 
 
 def _wanted(candidate: Candidate, size: int | None) -> int:

@@ -11,16 +11,17 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from guard.errors import OutputFailed, SnapshotRefused
-from guard.folder import new_folder
+from guard.document import Document, Sha256, Time, read_document
+from guard.errors import SnapshotRefused
+from guard.folder import new_folder, require_free
+from guard.rfc3339 import time_text
 from training.retrain.intake import Intake
 from training.retrain.policy import WrittenPolicy, read_policy
 from training.retrain.selection import Left, Selection, select
@@ -42,7 +43,6 @@ SNAPSHOT = "snapshot"
 
 _CARD, _LEDGER, _DIFF, _POLICY = "candidate.json", "ledger.jsonl", "diff.json", "policy.toml"
 _AGAIN = "make the candidate again with `depois retrain`"
-_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,20 +59,18 @@ class LedgerLine(msgspec.Struct, frozen=True, kw_only=True):
     detail: str | None
 
 
-class CandidateCard(BaseModel):
+class CandidateCard(Document):
     """`candidate.json`. `inputs`: records by where they came from; `left`: records that were not taken, by reason."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     format_version: Literal[1] = 1
-    trusted_digest: _Sha256
-    snapshot_digest: _Sha256
+    trusted_digest: Sha256
+    snapshot_digest: Sha256
     trusted_rows: int = Field(ge=1)
     new_rows: int = Field(ge=1)
-    policy_sha256: _Sha256
-    ledger_sha256: _Sha256
+    policy_sha256: Sha256
+    ledger_sha256: Sha256
     seed: int
-    made: str
+    made: Time
     inputs: dict[str, int]
     left: dict[str, int]
 
@@ -105,8 +103,7 @@ def make_candidate(
     snapshot, records, policy, `now` and `seed` make the same snapshot and ledger. Raises SnapshotRefused when no record
     passes the policy, OutputFailed.
     """
-    if out.exists():
-        raise OutputFailed(f"{out} exists already; name another folder or remove it first")
+    require_free(out)
     selection = select(intake, trusted, policy.policy, now=now, seed=seed)
     _require_some(selection)
     snapshot = join_rows(trusted, intake, selection, policy.sha256)
@@ -119,7 +116,7 @@ def make_candidate(
         policy_sha256=policy.sha256,
         ledger_sha256=hashlib.sha256(ledger).hexdigest(),
         seed=seed,
-        made=_rfc3339(now) or "",
+        made=str(time_text(now)),
         inputs=intake.inputs,
         left=_counted(selection.left),
     )
@@ -138,7 +135,7 @@ def read_candidate(folder: Path) -> Candidate:
 
     Raises SnapshotRefused, naming what was changed or is missing.
     """
-    card = _read_card(folder / _CARD)
+    _, card = read_document(folder / _CARD, CandidateCard, SnapshotRefused)
     snapshot, policy = read_snapshot(folder / SNAPSHOT), read_policy(folder / _POLICY)
     ledger = _read_ledger(folder / _LEDGER, card)
     agreements = {
@@ -201,7 +198,7 @@ def _ledger(intake: Intake, selection: Selection) -> list[LedgerLine]:
             source=one.source,
             label=one.label,
             id=one.id,
-            time=_rfc3339(one.time),
+            time=time_text(one.time),
             released=one.released,
             taken=reason is None,
             reason=reason,
@@ -211,26 +208,8 @@ def _ledger(intake: Intake, selection: Selection) -> list[LedgerLine]:
     ]
 
 
-def _rfc3339(seconds: float) -> str | None:
-    if seconds != seconds:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 def _counted(left: Sequence[Left | None]) -> dict[str, int]:
     return {str(reason): count for reason, count in Counter(left).most_common() if reason is not None}
-
-
-def _read_card(path: Path) -> CandidateCard:
-    try:
-        return CandidateCard.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise SnapshotRefused(
-            f"{path} cannot be read ({error.strerror}): name a folder that `depois retrain` wrote"
-        ) from error
-    except ValidationError as wrong:
-        first = wrong.errors(include_url=False, include_input=False)[0]
-        raise SnapshotRefused(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {_AGAIN}") from wrong
 
 
 def _read_ledger(path: Path, card: CandidateCard) -> list[LedgerLine]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from guard.blame import Blame, PlaceState
-from guard.sample import is_rfc3339
+from guard.rfc3339 import seconds_of
 from guard.stream.export import export_topic
 from guard.stream.headers import DECISION_TIME, ORIGIN, TIME, VERDICT
 from guard.stream.remembered import Remembered
@@ -77,14 +75,10 @@ def _record(line: dict[str, Any]) -> Record | None:
     if not origin or verdict not in _TAKEN:
         return None
     released = verdict == Status.RELEASED
-    return Record(origin, _payload(line), released, _seconds(headers.get(DECISION_TIME if released else TIME)))
+    return Record(origin, _payload(line), released, seconds_of(headers.get(DECISION_TIME if released else TIME)))
 
 
 def _payload(line: dict[str, Any]) -> bytes:
     if "payload_base64" in line:
         return base64.b64decode(line["payload_base64"])
     return (line["payload"] or "").encode()
-
-
-def _seconds(text: str | None) -> float:
-    return datetime.fromisoformat(text.upper()).timestamp() if text and is_rfc3339(text) else math.nan

@@ -10,7 +10,6 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,13 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guard.blame import Blame
-from guard.cli.sources import read_evidence
 from guard.decode import Decoder, record_limit
 from guard.errors import InputUnreadable, WrongUse
+from guard.filter.evidence import EVIDENCE, read_blame
 from guard.filter.inputs import Samples, open_samples
 from guard.filter.lines import FileLines
-from guard.filter.reader import Piece, Reader
-from guard.filter.run import EVIDENCE
+from guard.filter.reader import Reader, numbered
 from guard.filter.sinks import CLEAN
 from guard.filter.stop import Stop
 from guard.filter.summary import SUMMARY
@@ -33,9 +31,10 @@ from guard.rejection import Rejection
 from guard.review.decision import Action
 from guard.review.opening import with_quarantine
 from guard.review.quarantine import Quarantine
+from guard.rfc3339 import seconds_of
 from guard.spec import InputSpec
 
-__all__ = ["Intake", "Record", "Told", "blame_of", "read_file", "read_filtered", "take_in"]
+__all__ = ["Intake", "Record", "Told", "read_file", "read_filtered", "take_in"]
 
 _BATCH = 1024
 
@@ -112,7 +111,7 @@ def _told(record: Record, head: Any, *, known: bool) -> Told:
         return Told(record.origin, head.source, None, head.id, record.judged, record.released, head.detail)
     time = record.judged
     if math.isnan(time) and head.event_time is not None:
-        time = datetime.fromisoformat(head.event_time.upper()).timestamp()
+        time = seconds_of(head.event_time)
     return Told(record.origin, head.source, head.label, head.id, time, record.released, None, known)
 
 
@@ -131,7 +130,7 @@ def read_filtered(folder: Path, spec: InputSpec) -> tuple[list[tuple[str, Iterab
     inputs: list[tuple[str, Iterable[Record]]] = [(f"{folder.name}/{CLEAN}", _lines(clean, f"{folder.name}/clean"))]
     if released:
         inputs.append((f"{folder.name}, released", released))
-    return inputs, blame_of(folder / EVIDENCE)
+    return inputs, read_blame(folder / EVIDENCE)[1]
 
 
 def read_file(path: Path, spec: InputSpec, samples: Samples) -> tuple[str, Iterable[Record]]:
@@ -141,14 +140,6 @@ def read_file(path: Path, spec: InputSpec, samples: Samples) -> tuple[str, Itera
     with Stop() as stop:
         reader = open_samples(samples, spec, stop)
     return path.name, _lines(reader, path.name)
-
-
-def blame_of(path: Path) -> Blame:
-    """Who is accused by `evidence.json`. Raises InputUnreadable, StateUnreadable."""
-    state = read_evidence(path)
-    blame = Blame(state.suspicion)
-    blame.hear(state)
-    return blame
 
 
 def _mode(folder: Path) -> str:
@@ -178,15 +169,4 @@ def _released(folder: Path) -> list[Record]:
 
 
 def _lines(reader: Reader, title: str) -> Iterator[Record]:
-    """Lines without anything on them are no records; one too long to be held is a record that is none."""
-    number = 0
-    for item in reader.windows(0):
-        if isinstance(item, Piece):
-            number += item.last
-            if item.last:
-                yield Record(f"{title}/{number}", b"too long")
-            continue
-        for value in item.records:
-            number += 1
-            if value.strip():
-                yield Record(f"{title}/{number}", value)
+    return (Record(f"{title}/{number}", value) for number, value in numbered(reader))

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
@@ -21,7 +22,7 @@ from guard.calibration import Fusion
 from guard.conformal import draw_rates
 from guard.decode import record_limit
 from guard.filter.lines import FileLines
-from guard.filter.reader import Piece
+from guard.filter.reader import numbered
 from guard.rejection import shown
 from guard.verdict import Status, Verdict
 from training.progress import Progress
@@ -45,10 +46,10 @@ Pair = tuple[Bundle, Bundle]
 class Lost:
     """A known bad sample that the champion holds and the challenger passes, with the challenger's `p_value`.
 
-    `record` counts the records of the file from 1.
+    `line` counts the lines of the file from 1.
     """
 
-    record: int
+    line: int
     id: str
     source: str
     label: str
@@ -133,11 +134,10 @@ class _Tally:
 
 
 def _watch(pair: Pair, path: Path) -> Canaries:
-    tally, number = _Tally(), 0
-    for records in _batches(path, pair[0]):
+    tally = _Tally()
+    for numbers, records in _batches(path, pair[0]):
         judged = [bundle.judge(records) for bundle in pair]
-        for mine, theirs in zip(*judged, strict=True):
-            number += 1
+        for number, mine, theirs in zip(numbers, *judged, strict=True):
             held = [verdict.status is not Status.CLEAN for verdict in (mine, theirs)]
             for count, one in zip(tally.counts, held, strict=True):
                 count[one] += 1
@@ -150,21 +150,17 @@ def _watch(pair: Pair, path: Path) -> Canaries:
 
 def _agree(pair: Pair, path: Path) -> Agreement:
     counts: Counter[str] = Counter()
-    for records in _batches(path, pair[0]):
+    for _, records in _batches(path, pair[0]):
         counts += agreement_of(pair[0].judge(records), pair[1].judge(records))
     return Agreement.counted(champion_digest=pair[0].digest, challenger_digest=pair[1].digest, **counts)
 
 
-def _batches(path: Path, bundle: Bundle) -> Iterator[list[bytes]]:
-    """Records of a file of JSON Lines, without blank lines; a line too long to be one is not handed on whole."""
-    for item in FileLines(path, record_limit(bundle.manifest.spec)).windows(0):
-        if isinstance(item, Piece):
-            if item.last:
-                yield [b"too long"]
-            continue
-        records = [record for record in item.records if record.strip()]
-        for first in range(0, len(records), _BATCH):
-            yield records[first : first + _BATCH]
+def _batches(path: Path, bundle: Bundle) -> Iterator[tuple[tuple[int, ...], list[bytes]]]:
+    """Records of a file of JSON Lines, with the numbers of their lines."""
+    lines = numbered(FileLines(path, record_limit(bundle.manifest.spec)))
+    while batch := list(islice(lines, _BATCH)):
+        numbers, records = zip(*batch, strict=True)
+        yield numbers, list(records)
 
 
 def _race(pair: Pair, lines: Sequence[bytes]) -> tuple[tuple[float, float], float]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import numpy as np
 
 from guard.gate import Comparison, Figure, Outcome
+from guard.rfc3339 import now_text
 from training.redteam.battery import Battery
 from training.retrain.measures import Measured, Pair
 from training.retrain.policy import Promotion
@@ -40,7 +40,7 @@ def decide(pair: Pair, measured: Measured, rule: Promotion) -> Comparison:
         figures=figures,
         passed=not reasons,
         reasons=reasons,
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        time=now_text(),
     )
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from guard.stream.app import GuardApp, _faust_settings
 from guard.stream.security import connection
 from guard.stream.settings import GuardSettings, load_settings
+from guard.stream.transport import ListConsumer
 from tests.bench.scorer import Kind, Scorer
 
 __all__ = ["SUBJECTS", "main"]
@@ -108,6 +109,7 @@ class _TransportOnly(GuardApp):
     async def _judge(self, stream: Any) -> None:
         clean = self.settings.topics.clean
         async for event in stream.noack().events():
+            cast("ListConsumer", self.consumer).model_free()  # there is none
             await _pass_on(self._out, clean, event.value)
             event.ack()
 
