@@ -6,7 +6,8 @@ from sklearn.datasets import load_wine
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import nn
 
-from training.members.lgm import GaussianMixtureHead, MixtureScore, large_margin_loss
+from training.defences.lgm.mixture import GaussianMixtureHead, likelihood_score, margin, row_losses
+from training.members.lgm import MixtureScore
 
 
 def head(means: torch.Tensor, *, grad: bool = False) -> GaussianMixtureHead:
@@ -28,14 +29,14 @@ def test_without_margin_the_cross_entropy_is_that_of_linear_discriminant_analysi
     whiten = np.linalg.cholesky(np.linalg.inv(lda.covariance_))  # makes the shared covariance the identity
     distance = head(torch.tensor(lda.means_ @ whiten))(torch.tensor(z @ whiten))
     expected = -lda.predict_log_proba(z)[np.arange(len(y)), y].mean()
-    found = large_margin_loss(distance, torch.tensor(y), margin=0.0, weight=0.0)
+    found = row_losses(distance, torch.tensor(y), margin=0.0, weight=0.0).mean()
     np.testing.assert_allclose(float(found), expected, rtol=1e-3)  # scikit-learn weighs the covariance by priors
 
 
 def test_the_likelihood_term_pulls_the_claimed_mean_towards_the_features() -> None:
     mixture, features, y = head(torch.randn(3, 2), grad=True), torch.randn(1, 2), torch.tensor([1])
     with_term, without = (
-        torch.autograd.grad(large_margin_loss(mixture(features), y, margin=0.0, weight=w), mixture.means)[0]
+        torch.autograd.grad(row_losses(mixture(features), y, margin=0.0, weight=w).mean(), mixture.means)[0]
         for w in (1.0, 0.0)
     )
     expected = torch.zeros(3, 2)
@@ -45,7 +46,7 @@ def test_the_likelihood_term_pulls_the_claimed_mean_towards_the_features() -> No
 
 def test_a_margin_costs_only_the_claimed_class() -> None:
     distance, y = torch.tensor([[1.0, 3.0]]), torch.tensor([0])
-    found = large_margin_loss(distance, y, margin=0.5, weight=0.0)
+    found = row_losses(distance, y, margin=0.5, weight=0.0)
     np.testing.assert_allclose(float(found), np.log1p(np.exp(1.5 - 3.0)), rtol=1e-6)
 
 
@@ -56,3 +57,9 @@ def test_the_score_changes_sign_where_another_class_comes_nearer() -> None:
     assert found[0] < -1
     np.testing.assert_allclose(float(found[1]), 0, atol=1e-5)
     assert found[2] > 1
+
+
+def test_likelihood_and_margin_by_hand() -> None:
+    distance, y = torch.tensor([[1.0, 3.0, 2.0], [5.0, 0.5, 4.0]]), torch.tensor([0, 2])
+    assert likelihood_score(distance, y).tolist() == [1.0, 4.0]
+    assert margin(distance, y).tolist() == [-1.0, 3.5]
