@@ -31,6 +31,9 @@ class Command:
 
 COMMANDS = {
     "snapshot": Command("training.cli.snapshot", "app", "Make a trusted snapshot from a file or folder, or show one."),
+    "cleanse": Command(
+        "training.cli.cleanse", "cleanse", "Find poison in a snapshot that nobody vouches for, and leave it out."
+    ),
     "train": Command("training.cli.train", "train", "Train a model bundle from a trusted snapshot."),
     "bundle": Command("guard.cli.bundle", "app", "Show, verify, compare or re-calibrate model bundles."),
     "filter": Command("guard.cli.filter", "filter", "Split a file or pipe of samples: clean, quarantine, rejected."),

@@ -1,0 +1,1 @@
+"""Cleansing of a doubtful snapshot before it becomes the trusted one."""
