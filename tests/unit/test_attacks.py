@@ -21,9 +21,9 @@ def test_which_attack_applies_where() -> None:
     text = TableInput(columns=(CategoryColumn(name="a", values=("x", "y")),))
     classes, number = ClassLabel(values=(0, 1)), NumberLabel(minimum=0, maximum=1)
     flips = {"random-flip", "confident-flip", "adversarial-flip", "boundary-flip", "runner-up-flip"}
-    kinds = ("feature-collision", "bullseye-polytope", "convex-polytope", "gradient-matching")
+    kinds = ("feature-collision", "bullseye-polytope", "convex-polytope", "gradient-matching", "metapoison")
     targeted = {kind + levels for kind in kinds for levels in ("", "-25", "-16")}
-    backdoors = {attack.name for attack in BACKDOORS}
+    backdoors = {attack.name for attack in BACKDOORS} | {"sleeper-agent"}
     expected = {
         "digits": (
             digits,

@@ -20,6 +20,7 @@ from training.attacks.generative import GENERATIVE
 from training.attacks.gradient_matching import GRADIENT_MATCHING, gradient_matching
 from training.attacks.gradient_sign import GRADIENT_SIGN
 from training.attacks.guarded_attack import Guard, GuardedAttack, OpenGuard
+from training.attacks.metapoison import METAPOISON, metapoison
 from training.attacks.optimal_regression import OPTIMAL_LASSO, OPTIMAL_RIDGE, STEALTHY_RIDGE
 from training.attacks.pgan import PGAN
 from training.attacks.physical_ba import PHYSICAL_BA
@@ -27,6 +28,7 @@ from training.attacks.projected_gradient import PROJECTED_GRADIENT
 from training.attacks.random_flip import RANDOM_FLIP
 from training.attacks.runner_up_flip import RUNNER_UP_FLIP
 from training.attacks.sig import SIG
+from training.attacks.sleeper_agent import SLEEPER_AGENT
 from training.attacks.statistical import STATISTICAL
 from training.attacks.tact import TACT
 from training.attacks.targeting import SMALLER
@@ -48,7 +50,7 @@ __all__ = [
     "Trigger",
 ]
 
-_TARGETED = (feature_collision, bullseye_polytope, convex_polytope, gradient_matching)
+_TARGETED = (feature_collision, bullseye_polytope, convex_polytope, gradient_matching, metapoison)
 
 VARIANTS: tuple[Attack, ...] = tuple(make(epsilon) for make in _TARGETED for epsilon in SMALLER)
 """Attacks that differ from another one of the list by how far a pixel may move, and by nothing else."""
@@ -71,8 +73,10 @@ ATTACKS: tuple[Attack, ...] = (
     BULLSEYE_POLYTOPE,
     CONVEX_POLYTOPE,
     GRADIENT_MATCHING,
+    METAPOISON,
     *VARIANTS,
     *BACKDOORS,
+    SLEEPER_AGENT,
     STATISTICAL,
     OPTIMAL_RIDGE,
     OPTIMAL_LASSO,

@@ -47,18 +47,26 @@ def poison_by_matching(rows: AttackerRows, count: int, rng: np.random.Generator,
     return targeted_poison(rows, aims, torch.cat(moved))
 
 
-def brew(network: nn.Module, start: Tensor, base: Tensor, target: Tensor, wanted: int, epsilon: float) -> Tensor:
-    """100 steps of Adam on the sign of ∇_x L, from `start` and within `epsilon` of `base`; all in [0, 1].
+def brew(
+    network: nn.Module,
+    start: Tensor,
+    base: Tensor,
+    target: Tensor,
+    wanted: int,
+    epsilon: float,
+    steps: int = _STEPS,
+) -> Tensor:
+    """`steps` steps of Adam on the sign of ∇_x L, from `start` and within `epsilon` of `base`; all in [0, 1].
 
-    `start`, `base`: (k, channels, height, width); `target`: (1, channels, height, width). Steps begin at 0.025 of a
-    pixel's range and shrink to a tenth after 3/8, 5/8 and 7/8.
+    `start`, `base`: (k, channels, height, width); `target`: (t, channels, height, width), all of which shall be read as
+    `wanted`. Steps begin at 0.025 of a pixel's range and shrink to a tenth after 3/8, 5/8 and 7/8.
     """
-    goal = parameter_gradient(network, target, torch.tensor([wanted])).detach()
+    goal = parameter_gradient(network, target, torch.full((len(target),), wanted)).detach()
     y = torch.full((len(base),), wanted)
     x = project(start, base, epsilon).requires_grad_()
     optimiser = torch.optim.Adam([x], lr=_RATE)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, [int(share * _STEPS) for share in _DROPS])
-    for _ in range(_STEPS):
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, [int(share * steps) for share in _DROPS])
+    for _ in range(steps):
         x.grad = torch.autograd.grad(mismatch(network, x, y, goal), x)[0].sign()
         optimiser.step()
         schedule.step()
