@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training.experiments.adaptive import ADAPTIVE
+from training.experiments.backdoors import BACKDOOR_TABLES
 from training.experiments.blame import BLAME
 from training.experiments.campaign import CAMPAIGN
 from training.experiments.cifar10 import CIFAR10
@@ -37,5 +38,6 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     BLAME,
     DRIFT,
     CAMPAIGN,
+    BACKDOOR_TABLES,
 )
 """Every experiment; adding one touches its file and this list."""
