@@ -13,7 +13,7 @@ from guard.errors import WrongUse
 from guard.spec import ClassLabel, InputSpec, NumberColumn, NumberLabel, TableInput
 from training.attacks.attack import Inputs, Labels
 from training.datasets import Dataset
-from training.defences import Defence, Evidence, Ranking
+from training.defences.defence import Defence, Evidence, Ranking
 from training.experiments.metrics import recall_at
 
 COLUMNS = TableInput(columns=tuple(NumberColumn(name=name, minimum=-3, maximum=3) for name in ("a", "b")))

@@ -17,8 +17,8 @@ from training.attacks.attack_success import attack_success_rate
 from training.attacks.badnet import BADNET
 from training.attacks.harm import mean_error, poisoned_rows
 from training.attacks.victims import logits_of, pixels
-from training.defences import BACKDOOR_DEFENCES
 from training.defences.backdoor_defence import BackdoorDefence, Doubtful, new_network
+from training.defences.baselines import BACKDOOR_DEFENCES
 from training.defences.clp import DEVIATIONS, silenced
 from training.defences.robust_training import Curriculum, Schedule, train_robustly
 from training.defences.unlearning import unlearned

@@ -9,8 +9,8 @@ from scipy.stats import ortho_group
 from guard.errors import WrongUse
 from tests.unit.defence_tester import CLASSES, DefenceTester, blobs, digits
 from training.datasets import load_digits_images
-from training.defences import Evidence, Ranking
 from training.defences.centroid import CENTROID, CENTROID_UNTRUSTED, fit_regions
+from training.defences.defence import Evidence, Ranking
 
 
 def flipped_blobs() -> tuple[Evidence, np.ndarray]:

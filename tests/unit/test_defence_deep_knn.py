@@ -6,8 +6,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from tests.unit.defence_tester import CLASSES, DefenceTester, digits, moons
 from training.datasets import load_digits_images
-from training.defences import Evidence, Ranking
 from training.defences.deep_knn import DEEP_KNN
+from training.defences.defence import Evidence, Ranking
 from training.defences.features import deep_features
 from training.defences.neighbours import Bank
 

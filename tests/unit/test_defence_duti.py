@@ -14,8 +14,8 @@ from sklearn.metrics.pairwise import rbf_kernel
 
 from guard.errors import WrongUse
 from tests.unit.defence_tester import CLASSES, NUMBER, DefenceTester, blobs, plane
-from training.defences import Evidence, Ranking
 from training.defences.bilevel import Bilevel, SoftmaxLoss, SquaredLoss
+from training.defences.defence import Evidence, Ranking
 from training.defences.duti import DUTI, MOST_ROWS, follow_path, project_to_simplex, reassign_labels, shift_labels
 from training.defences.kernel_features import choose_kernel, gaussian_coordinates
 

@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 from guard.spec import ClassLabel, InputSpec
 from tests.unit.defence_tester import CLASSES, COLUMNS, DefenceTester, digits, moons
 from training.datasets import load_digits_images
-from training.defences import Evidence
+from training.defences.defence import Evidence
 from training.defences.features import flat_inputs
 from training.defences.label_sanitisation import LABEL_SANITISATION, choose_bank, sanitise_labels
 

@@ -12,7 +12,7 @@ from torch import nn
 from guard.spec import ClassLabel, InputSpec
 from tests.unit.defence_tester import CLASSES, COLUMNS, NUMBER, DefenceTester, blobs, digits, plane
 from training.datasets import load_digits_images
-from training.defences import Evidence, Ranking
+from training.defences.defence import Evidence, Ranking
 from training.defences.sever import SEVER, Gradients, fit_spectrum, top_direction
 
 

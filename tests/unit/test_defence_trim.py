@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from tests.unit.defence_tester import NUMBER, DefenceTester, plane
-from training.defences import Evidence, Ranking
+from training.defences.defence import Evidence, Ranking
 from training.defences.trim import TRIM, best_fit, trimmed_fit
 
 

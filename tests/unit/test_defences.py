@@ -3,7 +3,7 @@ from __future__ import annotations
 from guard.spec import CategoryColumn, ClassLabel, InputSpec, NumberLabel, TableInput
 from tests.unit.defence_tester import CLASSES, NUMBER
 from training.datasets import load_digits_images
-from training.defences import DEFENCES
+from training.defences.baselines import DEFENCES
 
 
 def test_names_are_unique_and_every_defence_says_what_it_needs() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from training.attacks import BACKDOORS, AttackerRows
 from training.datasets import load_digits_images
-from training.defences import BACKDOOR_DEFENCES
+from training.defences.baselines import BACKDOOR_DEFENCES
 from training.experiments.backdoor_scene import COVERS, BackdoorGround, set_backdoor_scene
 from training.experiments.backdoors import BACKDOOR_TABLES
 from training.experiments.experiment import Case

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.attacks import ATTACKS
-from training.defences import DEFENCES
+from training.defences.baselines import DEFENCES
 from training.experiments import sources
 from training.experiments.roster import attack_module, method_module
 from training.experiments.sources import code_digest, modules_behind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from training.progress import Progress, Silent
 from training.rows import Rows
 from training.snapshot import Snapshot
 
-__all__ = ["LEAST_ROWS", "MOST_SUSPECTED", "Cleansed", "cleanse_snapshot"]
+__all__ = ["LEAST_ROWS", "MOST_SUSPECTED", "ClassCount", "Cleansed", "cleanse_snapshot"]
 
 LEAST_ROWS = 10
 """A class with fewer rows is not judged: no method can tell an outlier among so few, and its rows are named instead."""
@@ -27,6 +28,15 @@ MOST_SUSPECTED = 0.5
 """Of the rows judged. Where more are suspected, what is left is no majority whose word could stand against them."""
 
 _HELD_OUT = 5
+
+
+class ClassCount(NamedTuple):
+    """What became of one class. `name`: as it is called in the data; `judged`: whether it has enough rows."""
+
+    name: Any
+    rows: int
+    suspected: int
+    judged: bool
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,22 @@ class Cleansed:
         """For each row the share of rows at least as suspicious, float64 (n,) in (0, 1]: an order, no error rate."""
         score = self.verdict.score
         return np.asarray((len(score) - np.searchsorted(np.sort(score), score)) / len(score))
+
+    @property
+    def class_names(self) -> tuple[Any, ...]:
+        """The classes as they are called in the data."""
+        label = self.snapshot.spec.label
+        return label.values if isinstance(label, ClassLabel) else ()
+
+    @property
+    def classes(self) -> list[ClassCount]:
+        """Every class of the specification, in its order."""
+        found = []
+        for k, name in enumerate(self.class_names):
+            own = self.snapshot.y == k
+            counts = int(own.sum()), int(self.suspected[own].sum())
+            found.append(ClassCount(name, *counts, bool(self.judged[own].all())))
+        return found
 
 
 def cleanse_snapshot(

@@ -22,13 +22,12 @@ from guard.filter.summary import SUMMARY
 from guard.filter.verdicts import VerdictLine
 from guard.folder import new_folder
 from guard.sample import encode_samples
-from guard.spec import ClassLabel
 from guard.verdict import HoldReason, Status
 from training.cleanse.cleanse import Cleansed
 from training.cleanse.report import render_page
 from training.snapshot import Snapshot, snapshot_from_arrays, write_snapshot
 
-__all__ = ["as_json", "class_names", "cleansed_snapshot", "write_outcome"]
+__all__ = ["as_json", "cleansed_snapshot", "write_outcome"]
 
 _SOURCE = "cleansed snapshot"
 
@@ -54,7 +53,7 @@ def cleansed_snapshot(cleansed: Cleansed) -> Snapshot:
     lost = sorted(set(snapshot.y.tolist()) - set(snapshot.y[kept].tolist()))
     if lost:
         raise TrainingFailed(
-            f"every row of class {class_names(snapshot)[int(lost[0])]!r} is suspected: a snapshot without that class "
+            f"every row of class {cleansed.class_names[int(lost[0])]!r} is suspected: a snapshot without that class "
             "would be another task. Look at its rows, and leave the class out or collect it again"
         )
     record = {
@@ -70,38 +69,23 @@ def cleansed_snapshot(cleansed: Cleansed) -> Snapshot:
     return snapshot_from_arrays(*arrays, snapshot.spec, provenance, seed=seed, origin=snapshot.origin[kept])
 
 
-def class_names(snapshot: Snapshot) -> tuple[Any, ...]:
-    """The classes as they are called in the data."""
-    return snapshot.spec.label.values if isinstance(snapshot.spec.label, ClassLabel) else ()
-
-
 def as_json(cleansed: Cleansed) -> dict[str, Any]:
     """The content of `cleanse.json`."""
-    y, suspected = cleansed.snapshot.y, cleansed.suspected
-    per_class = [
-        {
-            "class": name,
-            "rows": int((y == k).sum()),
-            "suspected": int(suspected[y == k].sum()),
-            "judged": bool(cleansed.judged[y == k].all()),
-        }
-        for k, name in enumerate(class_names(cleansed.snapshot))
-    ]
     return {
         "method": cleansed.method.name,
         "why": cleansed.why,
         "seed": cleansed.seed,
         "snapshot": cleansed.snapshot.digest,
-        "rows": len(y),
+        "rows": len(cleansed.suspected),
         "judged": int(cleansed.judged.sum()),
-        "suspected": int(suspected.sum()),
+        "suspected": int(cleansed.suspected.sum()),
         "read_as_labelled_unseen": round(cleansed.held_out, 4),
-        "classes": per_class,
+        "classes": [one._asdict() for one in cleansed.classes],
     }
 
 
 def _row_lines(cleansed: Cleansed) -> bytes:
-    names, verdict, encode = class_names(cleansed.snapshot), cleansed.verdict, msgspec.json.encode
+    names, verdict, encode = cleansed.class_names, cleansed.verdict, msgspec.json.encode
     columns = (
         cleansed.snapshot.origin.tolist(),
         cleansed.snapshot.y.tolist(),
@@ -144,7 +128,7 @@ def _write_suspected(cleansed: Cleansed, folder: Path) -> None:
 
 
 def _verdict(cleansed: Cleansed, row: int) -> VerdictLine:
-    snapshot, names = cleansed.snapshot, class_names(cleansed.snapshot)
+    snapshot, names = cleansed.snapshot, cleansed.class_names
     return VerdictLine(
         line=int(snapshot.origin[row]),
         id=f"row {snapshot.origin[row]}",

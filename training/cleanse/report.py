@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from guard.picture import contact_sheet
-from guard.spec import ClassLabel, ImageInput
+from guard.spec import ImageInput
 from guard.terminal import printable
 from training.report.figure import histogram_figure
 from training.report.template import render_template
@@ -26,8 +26,7 @@ _CAPTION = 18
 
 def render_page(cleansed: Cleansed) -> str:
     """report.html: one file that fetches nothing, safe whatever the classes are called. The same bytes each time."""
-    label = cleansed.snapshot.spec.label
-    names = [printable(str(value)) for value in label.values] if isinstance(label, ClassLabel) else []
+    names = [printable(str(name)) for name in cleansed.class_names]
     rows = np.flatnonzero(cleansed.suspected)
     rows = rows[np.argsort(-cleansed.verdict.score[rows], kind="stable")][:_SHOWN]
     shown = [
@@ -42,22 +41,11 @@ def render_page(cleansed: Cleansed) -> str:
     return render_template(
         Path(__file__).with_name("cleanse.html.j2"),
         cleansed=cleansed,
-        classes=_classes(cleansed, names),
+        classes=[one._replace(name=name) for one, name in zip(cleansed.classes, names, strict=True)],
         shown=shown,
         sheets=_sheets(cleansed, rows, shown),
         histogram=histogram_figure(cleansed.verdict.score, None),
     )
-
-
-def _classes(cleansed: Cleansed, names: list[str]) -> list[dict[str, Any]]:
-    y = cleansed.snapshot.y
-    found = []
-    for k, name in enumerate(names):
-        own = y == k
-        judged = bool(cleansed.judged[own].all())
-        found.append({"name": name, "rows": int(own.sum()), "suspected": int(cleansed.suspected[own].sum())})
-        found[-1]["judged"] = judged
-    return found
 
 
 def _sheets(cleansed: Cleansed, rows: Any, shown: list[dict[str, Any]]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from guard.errors import OutputFailed
+from guard.folder import require_free
 from training.cli.data import open_data
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def cleanse(
     from training.cleanse.outcome import write_outcome
     from training.progress import terminal_progress
 
-    if out.exists():
-        raise OutputFailed(f"{out} exists already; name another folder or remove it first")
+    require_free(out)
     snapshot = open_data(data, label, None, seed)
     with terminal_progress() as progress:
         cleansed = cleanse_snapshot(snapshot, method, seed, progress)
@@ -65,7 +64,7 @@ def _show(cleansed: Cleansed, out: Path) -> None:
     console.print(f"{found['suspected']:,} of {found['rows']:,} rows are suspected.", soft_wrap=True)
     small = [one for one in found["classes"] if not one["judged"]]
     if small:
-        names = ", ".join(printable(str(one["class"])) for one in small)
+        names = ", ".join(printable(str(one["name"])) for one in small)
         console.print(f"Not judged, for they have too few rows: {names}.", soft_wrap=True)
     console.print(f"Kept: {out / 'snapshot'}. Review: depois review --folder {out / 'suspected'}", soft_wrap=True)
     console.print(f"Report: {out / 'report.html'}", soft_wrap=True)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from training.attacks import BACKDOORS
-from training.defences import BACKDOOR_DEFENCES
+from training.defences.baselines import BACKDOOR_DEFENCES
 from training.device import deterministic
 from training.experiments.backdoor_scene import BackdoorGround, BackdoorScene, set_backdoor_scene
 from training.experiments.experiment import Case, Experiment, Row, Scale

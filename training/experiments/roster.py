@@ -7,7 +7,7 @@ from functools import partial
 from guard.errors import WrongUse
 from training.attacks import ATTACKS
 from training.attacks.attack import Attack
-from training.defences import DEFENCES
+from training.defences.baselines import DEFENCES
 from training.defences.defence import Defence
 
 __all__ = ["GUARD", "PUBLISHED", "attack_module", "find_attack", "find_defence", "method_module"]

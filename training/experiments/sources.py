@@ -13,7 +13,7 @@ __all__ = ["code_digest", "modules_behind"]
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = ("guard", "training")
 
-_REGISTRIES = frozenset({"training.attacks", "training.defences"})
+_REGISTRIES = frozenset({"training.attacks", "training.defences.baselines"})
 """Lists that are looked up by name. A row that needs one attack names its module, and does not depend on the others."""
 
 
