@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from guard.filter.csv_rows import CsvRows
 from guard.filter.lines import FileLines
 from guard.filter.npz_rows import NpzRows
 from guard.filter.parquet_rows import ParquetRows
-from guard.filter.reader import Piece, Reader, Window
+from guard.filter.reader import Piece, Reader, Window, numbered
 from guard.filter.rows import Columns
 from guard.rejection import Rejection
 from guard.sample import IDENTIFIER_LENGTH
@@ -76,8 +77,9 @@ def read_unlabelled(path: str | Path, snapshot: Snapshot) -> Unlabelled:
     """
     path = Path(path)
     kept = _Kept(snapshot)
-    for records in _batches(_reader(path, snapshot.spec), record_limit(snapshot.spec)):
-        kept.add(records)
+    records = (value for _, value in numbered(_reader(path, snapshot.spec), record_limit(snapshot.spec)))
+    while batch := list(islice(records, _DECODED_AT_ONCE)):
+        kept.add(batch)
     return kept.result(path.resolve().name, _digest(path))
 
 
@@ -130,17 +132,6 @@ class _Kept:
 def _left_out(number: int, fault: Rejection) -> Finding:
     text = f"unlabelled record {number} left out: {fault.reason}: {fault.detail}"
     return Finding("warning", "malformed_row", text, rows=(number,), count=1)
-
-
-def _batches(reader: Reader, limit: int) -> Iterator[list[bytes]]:
-    """Records, a bounded number at a time; blank lines are none, and one beyond `limit` is as good as any such."""
-    for item in reader.windows(0):
-        if isinstance(item, Window):
-            records = [record for record in item.records if record.strip()]
-            for start in range(0, len(records), _DECODED_AT_ONCE):
-                yield records[start : start + _DECODED_AT_ONCE]
-        elif item.last:
-            yield [b" " * (limit + 1)]
 
 
 def _reader(path: Path, spec: InputSpec) -> Reader:

@@ -8,9 +8,6 @@ from typing import Protocol
 
 __all__ = ["Piece", "Reader", "Window", "numbered"]
 
-_TOO_LONG = b"too long"
-"""No sample of any kind, so that it is rejected wherever it is judged."""
-
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -43,17 +40,18 @@ class Reader(Protocol):
         ...
 
 
-def numbered(reader: Reader) -> Iterator[tuple[int, bytes]]:
+def numbered(reader: Reader, max_record_bytes: int) -> Iterator[tuple[int, bytes]]:
     """The records with their numbers, from 1; blank lines count and are left out.
 
-    In the place of one that is too long to be held come bytes that are no sample. Raises InputUnreadable.
+    In the place of one that is too long to be held come more than `max_record_bytes` blanks, which are as good as any.
+    Raises InputUnreadable.
     """
     number = 0
     for item in reader.windows(0):
         if isinstance(item, Piece):
             number += item.last
             if item.last:
-                yield number, _TOO_LONG
+                yield number, b" " * (max_record_bytes + 1)
             continue
         for number, value in enumerate(item.records, number + 1):  # noqa: B020
             if value.strip():

@@ -127,7 +127,9 @@ def read_filtered(folder: Path, spec: InputSpec) -> tuple[list[tuple[str, Iterab
     released = _released(folder)
     Samples(str(folder / CLEAN)).is_file()  # raises where it is not there
     clean = FileLines(folder / CLEAN, record_limit(spec))
-    inputs: list[tuple[str, Iterable[Record]]] = [(f"{folder.name}/{CLEAN}", _lines(clean, f"{folder.name}/clean"))]
+    inputs: list[tuple[str, Iterable[Record]]] = [
+        (f"{folder.name}/{CLEAN}", _lines(clean, f"{folder.name}/clean", spec))
+    ]
     if released:
         inputs.append((f"{folder.name}, released", released))
     return inputs, read_blame(folder / EVIDENCE)[1]
@@ -139,7 +141,7 @@ def read_file(path: Path, spec: InputSpec, samples: Samples) -> tuple[str, Itera
         raise WrongUse(f"{path} is a pipe; save it to a file first")
     with Stop() as stop:
         reader = open_samples(samples, spec, stop)
-    return path.name, _lines(reader, path.name)
+    return path.name, _lines(reader, path.name, spec)
 
 
 def _mode(folder: Path) -> str:
@@ -168,5 +170,5 @@ def _released(folder: Path) -> list[Record]:
     return found
 
 
-def _lines(reader: Reader, title: str) -> Iterator[Record]:
-    return (Record(f"{title}/{number}", value) for number, value in numbered(reader))
+def _lines(reader: Reader, title: str, spec: InputSpec) -> Iterator[Record]:
+    return (Record(f"{title}/{number}", value) for number, value in numbered(reader, record_limit(spec)))

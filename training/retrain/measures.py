@@ -157,7 +157,8 @@ def _agree(pair: Pair, path: Path) -> Agreement:
 
 def _batches(path: Path, bundle: Bundle) -> Iterator[tuple[tuple[int, ...], list[bytes]]]:
     """Records of a file of JSON Lines, with the numbers of their lines."""
-    lines = numbered(FileLines(path, record_limit(bundle.manifest.spec)))
+    limit = record_limit(bundle.manifest.spec)
+    lines = numbered(FileLines(path, limit), limit)
     while batch := list(islice(lines, _BATCH)):
         numbers, records = zip(*batch, strict=True)
         yield numbers, list(records)
