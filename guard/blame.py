@@ -25,17 +25,19 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from guard.betting import log_round_weight
 from guard.errors import GuardError
 from guard.space_saving import CAPACITY, Entry, SpaceSaving, name_key
-from guard.suspicion import Suspicion
+from guard.suspicion import FLOOR, Suspicion
 from guard.verdict import HoldReason, Status, Verdict
 
 __all__ = ["Blame", "PlaceState", "Standing", "StateUnreadable", "joint"]
@@ -119,30 +121,53 @@ class _Place:
         self.suspicion = state.suspicion if state else suspicion
 
     def count(
-        self, verdicts: Sequence[Verdict], cells: Sequence[int], times: Sequence[int], width: int
+        self, verdicts: Sequence[Verdict], cells: NDArray[np.int64], times: Sequence[int]
     ) -> tuple[list[Entry], list[Entry]]:
-        """Counts records in order; returns the entries that they belong to, and those whose evidence is due."""
-        touched: dict[str, Entry] = {}
-        due: dict[str, Entry] = {}
-        strong = self.suspicion.back
-        follow = self.sources.follow
-        for verdict, cell, at in zip(verdicts, cells, times, strict=True):
-            name = verdict.source
-            if name is None:
+        """Counts records; returns the entries that they belong to, and those whose evidence is due.
+
+        What was followed and given up again within these records is not among them.
+        """
+        names = [verdict.source for verdict in verdicts]
+        touched, due = self._follow(names, times)
+        large, strong = self.suspicion.cells - 2, self.suspicion.back
+        # Most p-values are large: those are counted by name, and the others moved to their cells.
+        for at in np.flatnonzero(cells != large).tolist():
+            if (entry := touched.get(names[at])) is None:
                 continue
-            entry = touched.get(name) or follow(name, at, width)
-            if entry is None:
+            cell = int(cells[at])
+            entry.counts[large] -= 1
+            entry.counts[cell] += 1
+            if cell <= strong and not entry.accused:
+                due[entry.name] = entry
+        quarantined, accused = Status.QUARANTINED, HoldReason.SUSPECT_SOURCE
+        for verdict in verdicts:
+            if verdict.status is quarantined and verdict.reason is not accused and verdict.source in touched:
+                touched[verdict.source].held += 1
+        self.records += len(verdicts)
+        return self._kept(touched.values()), self._kept(due.values())
+
+    def _follow(
+        self, names: Sequence[str | None], times: Sequence[int]
+    ) -> tuple[dict[str | None, Entry], dict[str, Entry]]:
+        """The entries of these names, counted as if all p-values were large; and those due for a look."""
+        first, last = _first_and_last(names, times)
+        cells, large = self.suspicion.cells, self.suspicion.cells - 2
+        touched: dict[str | None, Entry] = {}
+        due: dict[str, Entry] = {}
+        for name, count in Counter(names).items():
+            if name is None or (entry := self.sources.follow(name, first.get(name, times[0]), cells)) is None:
                 continue
             touched[name] = entry
-            entry.records += 1
-            entry.counts[cell] += 1
-            entry.last = at
-            if cell <= strong or entry.records % _LOOK == 0:
+            looks = entry.records // _LOOK
+            entry.records += count
+            entry.counts[large] += count
+            entry.last = last.get(name, times[0])
+            if entry.records // _LOOK > looks:
                 due[entry.name] = entry
-            if verdict.status is Status.QUARANTINED and verdict.reason is not HoldReason.SUSPECT_SOURCE:
-                entry.held += 1
-        self.records += len(verdicts)
-        return list(touched.values()), list(due.values())
+        return touched, due
+
+    def _kept(self, entries: Iterable[Entry]) -> list[Entry]:
+        return [entry for entry in entries if self.sources.entries.get(entry.name) is entry]
 
 
 class Blame:
@@ -181,7 +206,7 @@ class Blame:
             return first
         own.through, at = offsets[-1] + 1, times[-1]
         cells = self.suspicion.cell_of([verdict.p_value for verdict in fresh])
-        touched, due = own.count(fresh, cells, times[first:], self.suspicion.cells)
+        touched, due = own.count(fresh, cells, times[first:])
         if own.sources.lost_epochs:
             own.sources.lost_epochs = 0
             self._refresh()
@@ -311,29 +336,33 @@ class Blame:
                 self._turn(own, entry, epoch, at)
 
     def _decide(self, own: _Place, entries: Sequence[Entry], at: int) -> None:
-        alone = self._alone(entries)
+        free = [entry for entry in entries if not entry.accused]
+        if len(free) < len(entries):
+            self._let_back(own, [entry for entry in entries if entry.accused], at)
         # What all partitions say is looked up only where this one says something: elsewhere it cannot have grown much.
-        least = 0.0 if len(self._own) + len(self._others) > 1 else -math.log(self.suspicion.level)
-        for entry, evidence in zip(entries, alone, strict=True):
-            if entry.accused:
-                self._let_back(own, entry, at)
-            elif evidence > least:
-                self._accuse(own, entry, at)
-        for entry, idle in zip(entries, self.suspicion.is_idle(np.array(alone)).tolist(), strict=True):
-            if idle and not entry.accused:
+        least = 0.0 if len(self._own) + len(self._others) > 1 else self.suspicion.log_needed(1)
+        for entry, evidence in zip(free, self._alone(free), strict=True):
+            if evidence > least:
+                self._accuse(own, entry, evidence, at)
+            elif evidence < FLOOR:
                 _begin_round(entry)
 
-    def _accuse(self, own: _Place, entry: Entry, at: int) -> None:
+    def _accuse(self, own: _Place, entry: Entry, alone: float, at: int) -> None:
+        """Turns `entry` where the evidence is enough; `alone`: its own log E."""
         everywhere = self._entries(entry.name)
-        evidence, needed = self._case(everywhere, self._alone(_latest(everywhere)))
+        latest = [alone] if len(everywhere) == 1 else self._alone(_latest(everywhere))
+        evidence, needed = self._case(everywhere, latest)
         if evidence >= needed:
             self._turn(own, entry, entry.epoch + 1, at)
             entry.evidence, entry.needed = evidence / math.log(10), needed / math.log(10)
 
-    def _let_back(self, own: _Place, entry: Entry, at: int) -> None:
-        whole = joint(self._entries(entry.name))
-        if self.suspicion.log_return(np.array([whole.counts]))[0] >= self.suspicion.log_back(whole.epoch):
-            self._turn(own, entry, whole.epoch + 1, at)
+    def _let_back(self, own: _Place, entries: Sequence[Entry], at: int) -> None:
+        """Turns those accused ones of whom all partitions together show that they have stopped."""
+        wholes = [joint(self._entries(entry.name)) for entry in entries]
+        shown = self.suspicion.log_return(np.array([whole.counts for whole in wholes])).tolist()
+        for entry, whole, evidence in zip(entries, wholes, shown, strict=True):
+            if evidence >= self.suspicion.log_back(whole.epoch):
+                self._turn(own, entry, whole.epoch + 1, at)
 
     def _turn(self, own: _Place, entry: Entry, epoch: int, at: int) -> None:
         entry.epoch, entry.since = epoch, at
@@ -379,6 +408,16 @@ def _latest(entries: Sequence[Entry]) -> list[Entry]:
     """Those of the latest epoch."""
     epoch = max(entry.epoch for entry in entries)
     return [entry for entry in entries if entry.epoch == epoch]
+
+
+def _first_and_last(
+    names: Sequence[str | None], times: Sequence[int]
+) -> tuple[Mapping[str | None, int], Mapping[str | None, int]]:
+    """When each name came first and last; nothing where all came at one time."""
+    if times[0] == times[-1]:
+        return {}, {}
+    backwards = zip(reversed(names), reversed(times), strict=True)
+    return dict(backwards), dict(zip(names, times, strict=True))
 
 
 def _begin_round(entry: Entry) -> None:

@@ -203,14 +203,13 @@ class Drift:
     def add(self, verdicts: Sequence[Verdict]) -> None:
         """Takes the verdicts of consecutive records."""
         self.records += len(verdicts)
-        alpha, thresholds = self.expected.alpha, self.expected.thresholds
-        for vote in self._votes(verdicts):
-            p = vote.p_value
-            self._take("refusals", int(p is None))
-            if p is not None and self._class:
-                self._take("labels", self._class.get(vote.label, len(self._class)))
-            if p is not None and p > alpha:
-                self._take("p_values", bisect_left(thresholds, p))
+        alpha, thresholds, class_of = self.expected.alpha, self.expected.thresholds, self._class
+        votes = [(vote.p_value, vote.label) for vote in self._votes(verdicts)]
+        scored = [(p, label) for p, label in votes if p is not None]
+        self._take("refusals", [int(p is None) for p, _ in votes])
+        if class_of:
+            self._take("labels", [class_of.get(label, len(class_of)) for _, label in scored])
+        self._take("p_values", [bisect_left(thresholds, p) for p, _ in scored if p > alpha])
 
     def log10_evidence(self, name: Watched) -> float:
         """log10 E of the round that runs; 0 while nothing can be said."""
@@ -254,13 +253,14 @@ class Drift:
         """The first record of each source in each window. A window has four records for each of the last voters."""
         votes: list[Verdict] = []
         voters, start = self._voters, 0
+        names = [verdict.source or "" for verdict in verdicts]
         while start < len(verdicts):
-            window = verdicts[start : start + self._left]
-            for verdict in window:
-                name = verdict.source or ""
+            window = names[start : start + self._left]
+            first = dict(zip(reversed(window), range(start + len(window) - 1, start - 1, -1), strict=True))
+            for name in dict.fromkeys(window):
                 if name not in voters and (key := name_key(name)) not in voters:
                     voters.add(key)
-                    votes.append(verdict)
+                    votes.append(verdicts[first[name]])
             start += len(window)
             self._left -= len(window)
             if not self._left:
@@ -268,17 +268,21 @@ class Drift:
                 voters.clear()
         return votes
 
-    def _take(self, name: Watched, cell: int) -> None:
-        """One vote. Looks at the evidence after each `_LOOK` of them."""
-        count = self._counts[name]
-        count.cells[cell] += 1
-        count.seen += 1
-        count.votes += 1
-        if count.votes % _LOOK == 0:
-            if name in self._bets:
-                self._look(name, count)
-            elif count.votes == BASELINE:
-                self._learn(name, count)
+    def _take(self, name: Watched, votes: Sequence[int]) -> None:
+        """Votes by cell, in order. Looks at the evidence after each `_LOOK` of them."""
+        count, start = self._counts[name], 0
+        while start < len(votes):
+            part = votes[start : start + _LOOK - count.votes % _LOOK]
+            for cell in part:
+                count.cells[cell] += 1
+            count.seen += len(part)
+            count.votes += len(part)
+            start += len(part)
+            if count.votes % _LOOK == 0:
+                if name in self._bets:
+                    self._look(name, count)
+                elif count.votes == BASELINE:
+                    self._learn(name, count)
 
     def _look(self, name: Watched, count: _Count) -> None:
         evidence = self.log10_evidence(name)

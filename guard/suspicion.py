@@ -33,7 +33,7 @@ from guard.betting import STAKES, Bets, log_arrival_weight, log_mean
 from guard.calibration import Fusion
 from guard.rate_bounds import rate_bounds, resolution
 
-__all__ = ["LEVEL", "TOLERATED", "Suspicion", "suspicion_of"]
+__all__ = ["FLOOR", "LEVEL", "TOLERATED", "Suspicion", "suspicion_of"]
 
 LEVEL = 0.01
 """Probability that any honest source is ever accused."""
@@ -56,7 +56,7 @@ _BACK_LEVEL = 0.05
 _BACK_EXCESS = 0.05
 """A way back wants it shown, at this level, that fewer samples than this are suspect beyond the bound."""
 
-_FLOOR = -3.0
+FLOOR = -3.0
 """log E at which a round is given up and the next one begins: else ten thousand honest records would be a credit that
 a source can use up, or a stolen account."""
 
@@ -96,13 +96,12 @@ class Suspicion(msgspec.Struct, frozen=True, dict=True):
         """Counts of one source: one for each threshold, one for larger p-values, one for records without."""
         return len(self.thresholds) + 2
 
-    def cell_of(self, p_values: Sequence[float | None]) -> list[int]:
-        """The cell of each p-value: the first threshold that it does not exceed."""
+    def cell_of(self, p_values: Sequence[float | None]) -> NDArray[np.int64]:
+        """The cell of each p-value: the first threshold that it does not exceed; one more, and the last, for None."""
         p = np.array(p_values, np.float64)
         cells = np.searchsorted(self.thresholds, p, side="left")
         cells[np.isnan(p)] = self.cells - 1
-        found: list[int] = cells.tolist()
-        return found
+        return cells
 
     def log_evidence(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Evidence log E (m,) against sources with `counts` (m, cells), as a multiple of what it was at first."""
@@ -136,10 +135,6 @@ class Suspicion(msgspec.Struct, frozen=True, dict=True):
     def log_back(self, epoch: int) -> float:
         """The log E at which an accused source is let back; after each return more is asked for."""
         return (epoch + 1) / 2 * math.log(1 / _BACK_LEVEL)
-
-    def is_idle(self, log_evidence: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """(m,) whether a round is given up."""
-        return log_evidence < _FLOOR
 
     def _capital(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
         """(m, G, J · stakes) the log of what each single bet against each of the bounds has become."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from guard.betting import STAKES
 from guard.blame import Blame, PlaceState, StateUnreadable, joint
 from guard.calibration import Calibration, fuse
-from guard.suspicion import suspicion_of
+from guard.suspicion import FLOOR, suspicion_of
 from guard.verdict import HoldReason, Status, Verdict
 
 RNG = np.random.default_rng(0)
@@ -257,6 +257,34 @@ def test_a_flood_of_invented_names_neither_grows_memory_nor_frees_an_accused_sou
     assert blame.followed == 64
 
 
+def test_who_is_forgotten_within_the_list_that_spoke_against_him_is_passed_over():
+    """His evidence is due, and his entry is gone: a crash here would be one that any sender can bring about."""
+    blame = Blame(SUSPICION, capacity=1)
+    records = [*[("mallory", 1 / 2501)] * 40, ("x", 0.5)]
+    assert len(feed(blame, records, size=len(records)).standings(10)) == 1
+    assert blame.accused_count == 0
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b", None, "ü" * 50]), st.sampled_from([None, 1e-9, 0.004, 0.05, 0.9])),
+        min_size=1,
+        max_size=60,
+    ),
+    st.integers(1, 60),
+)
+def test_counts_are_those_of_one_record_after_the_other(records, size):
+    entries = feed(Blame(SUSPICION), records, size=size).state("in/0").entries
+    expected = {}
+    for at, (name, p) in enumerate(records):
+        if name is not None:
+            first, _, seen, held, cells = expected.get(name, (at, at, 0, 0, [0] * SUSPICION.cells))
+            cells[SUSPICION.cell_of([p])[0]] += 1
+            expected[name] = (first, at, seen + 1, held + (p is None or p <= FUSION.alpha), cells)
+    found = [(one.first, one.last, one.records, one.held, one.counts) for one in entries if one.rounds == 1]
+    assert found == [row for row, one in zip(expected.values(), entries, strict=True) if one.rounds == 1]
+
+
 def test_a_topic_made_anew_is_counted_from_its_beginning():
     blame = feed(Blame(SUSPICION), poison("m", 100, 0, 1))
     blame.rewind("in/0", 0)
@@ -283,7 +311,7 @@ def test_an_extrapolated_calibration_does_not_accuse_by_its_fitted_tail():
     """60 rows: below the 80 % quantile nothing is told apart, so that p = 1e-9 says no more than p = .2."""
     tiny = fuse(Calibration(RNG.exponential(size=(60, 1)), np.zeros(60, np.int64), np.ones(1), np.zeros(3)), 0.01)
     suspicion = suspicion_of(tiny, "tiny")
-    assert suspicion.cell_of([1e-9, 0.2]) == [0, 0]
+    assert suspicion.cell_of([1e-9, 0.2]).tolist() == [0, 0]
     blame = feed(Blame(suspicion), [("m", 1e-9)] * 3)
     assert not blame.is_accused("m")
 
@@ -312,7 +340,7 @@ def test_honest_sources_spread_over_partitions_are_worth_no_more_than_they_shoul
         for _ in range(15):
             for place in range(6):
                 counts[place, : len(shares)] += rng.multinomial(60, shares)
-                if SUSPICION.is_idle(SUSPICION.log_evidence(counts[[place]]))[0]:
+                if SUSPICION.log_evidence(counts[[place]])[0] < FLOOR:
                     counts[place], rounds[place] = 0, rounds[place] + 1
         worths.append(math.exp(SUSPICION.log_joint(counts, rounds)))
     assert rounds.max() > 1

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from guard.suspicion import LEVEL, TOLERATED, Suspicion, suspicion_of
+from guard.suspicion import FLOOR, LEVEL, TOLERATED, Suspicion, suspicion_of
 from training.attacks.attack import AttackerRows
 from training.attacks.random_flip import flip_random
 from training.datasets import load_dataset
@@ -60,7 +60,7 @@ def accusation_times(
         found[due[evidence >= needed[due]]] = sample + 1
         if most is not None and np.count_nonzero(found) >= most:
             break
-        idle = due[suspicion.is_idle(evidence)]
+        idle = due[evidence < FLOOR]
         counts[idle] = 0
         rounds[idle] += 1
         needed[idle] = first[idle] + np.log(rounds[idle] * (rounds[idle] + 1.0))
@@ -88,7 +88,7 @@ def _pools(size: int, seed: int, progress: Progress) -> tuple[Suspicion, Cells, 
     poison = flip_random(rows, _FLIPPED, np.random.default_rng(seed))
     suspicion = suspicion_of(trial.fusion, "mnist")
     judged = trial.judge(dataset.x[clean], dataset.y[clean]), trial.judge(poison.x, poison.y)
-    own, wrong = (np.array(suspicion.cell_of(one.p_values.tolist())) for one in judged)
+    own, wrong = (suspicion.cell_of(one.p_values.tolist()) for one in judged)
     return suspicion, own, wrong
 
 
