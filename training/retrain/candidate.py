@@ -135,6 +135,8 @@ def read_candidate(folder: Path) -> Candidate:
 
     Raises SnapshotRefused, naming what was changed or is missing.
     """
+    if not (folder / _CARD).is_file():
+        raise SnapshotRefused(f"{folder}: there is no {_CARD}; name a folder that `depois retrain` wrote")
     _, card = read_document(folder / _CARD, CandidateCard, SnapshotRefused)
     snapshot, policy = read_snapshot(folder / SNAPSHOT), read_policy(folder / _POLICY)
     ledger = _read_ledger(folder / _LEDGER, card)
