@@ -58,7 +58,7 @@ def _show(state: PlaceState, accused: int, rows: list[Standing]) -> None:
     from guard.rejection import shown
 
     console = Console(markup=False, emoji=False, highlight=False)  # names come from the samples
-    table = Table("source", "", "evidence", "needed", "samples", "held", "share held", "first seen", "last seen")
+    table = Table("source", "", "evidence", "needed", "held", "lines")
     for column in table.columns[2:]:
         column.justify = "right"
     for row in rows:
@@ -67,11 +67,8 @@ def _show(state: PlaceState, accused: int, rows: list[Standing]) -> None:
             "accused" if row.accused else "",
             f"10^{row.evidence:.1f}",
             f"10^{row.needed:.1f}",
-            f"{row.records:,}",
-            f"{row.held:,}",
-            f"{row.held / max(row.records, 1):.1%}",
-            f"line {row.first:,}",
-            f"line {row.last:,}",
+            f"{row.held:,} of {row.records:,}",
+            f"{row.first:,}–{row.last:,}",
         )
     console.print(table)
     console.print(

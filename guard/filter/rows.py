@@ -103,7 +103,8 @@ def _check_header(table: TableInput, header: Sequence[str], columns: Columns, ti
     known = {column.name for column in table.columns} | required | set(columns.drop)
     if unknown := [name for name in header if name not in known]:
         raise InputUnreadable(
-            f"{title}: the bundle knows no column {unknown[0]!r}. Leave it out with --drop {unknown[0]!r}."
+            f"{title}: the bundle knows no column {unknown[0]!r}. Leave it out with --drop {unknown[0]!r}, or name it "
+            "with --source if it says who sent the row."
         )
     if columns.label in columns.drop or columns.source in columns.drop:
         raise WrongUse("the column of --label or --source cannot be dropped. Remove it from --drop.")
