@@ -30,16 +30,21 @@ _DOING = {Action.RELEASED: "release", Action.REJECTED: "reject", Action.REOPENED
 
 
 def show_list(quarantine: Quarantine, shown: Sequence[Held], chosen: int) -> None:
-    """A table, and how many there are beside those."""
+    """A table, without the columns that say nothing of any of them, and how many there are beside those."""
     from rich.table import Table
 
-    table = Table("origin", "state", "reason", "p", "member", "source", "label", "trusted say", "judged", "expires")
-    table.columns[0].overflow = "fold"
+    titles = ("origin", "state", "reason", "p", "member", "source", "label", "trusted say", "judged", "expires")
+    rows = []
     for held in shown:
         state = quarantine.desk.ledger.state(held.origin) or "undecided"
         row = (held.origin, state, held.reason, _p(held.p_value), held.member, held.source, held.label)
         times = (time_text(held.judged) or "", time_text(expiry(quarantine, held)) or "")
-        table.add_row(*map(cell, (*row, held.suggested_label, *times)))
+        rows.append([cell(value) for value in (*row, held.suggested_label, *times)])
+    told = [place for place in range(len(titles)) if place == 0 or any(row[place] for row in rows)]
+    table = Table(*(titles[place] for place in told))
+    table.columns[0].overflow = "fold"
+    for line in rows:
+        table.add_row(*(line[place] for place in told))
     _console().print(table)
     typer.echo(f"{len(shown)} of {chosen} chosen records; {quarantine.title} holds {len(quarantine.desk.queue)}")
 

@@ -80,6 +80,9 @@ def list_versions(*, folder: _Folder, as_json: _AsJson = False) -> None:
     if as_json:
         typer.echo(_json({"current": current, "versions": [_version_json(each) for each in found]}))
         return
+    if not found:
+        typer.echo(f"{printable(str(folder))} holds no version yet; `depois promote` puts the first one there.")
+        return
     titles = ("version", "serves", "sha256", "α", "snapshot", "poison at most", "promoted", "by", "state")
     _print_table(titles, [_version_row(each) for each in found])
 

@@ -77,7 +77,7 @@ class Promotion(_Section):
     recall_loss: float = Field(0.10, ge=0, le=1)
     lost_canaries: int = Field(0, ge=0)
     disagreement: float = Field(0.05, ge=0, le=1)
-    slowdown: float = Field(1.5, ge=1)
+    slowdown: float = Field(2.5, ge=1)
 
 
 class Policy(_Section):
