@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from guard.review.folder import RELEASED, FolderQuarantine
 from guard.spec import ClassLabel, InputSpec, NumberColumn, NumberLabel, TableInput
 from training.cleanse.cleanse import cleanse_snapshot
 from training.cleanse.cleansers import CLEANSERS
+from training.cleanse.outcome import cleansed_snapshot
 from training.datasets import load_digits_images
 from training.snapshot import Snapshot, read_snapshot, snapshot_from_arrays, write_snapshot
 
@@ -111,6 +113,8 @@ def test_epic_suspects_what_it_dropped() -> None:
     assert np.array_equal(found.suspected, found.verdict.score > 1)
     assert found.suspected[1:].mean() <= 0.2
     assert np.array_equal(cleanse_snapshot(doubtful, "epic").verdict.score, found.verdict.score)
+    with pytest.raises(TrainingFailed, match="every row of class 'blue' is suspected"):
+        cleansed_snapshot(replace(found, suspected=found.suspected | (doubtful.y == 2)))
 
 
 def test_a_class_that_is_too_small_is_named_and_not_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
