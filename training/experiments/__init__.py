@@ -7,6 +7,7 @@ from training.experiments.backdoors import BACKDOOR_TABLES
 from training.experiments.blame import BLAME
 from training.experiments.campaign import CAMPAIGN
 from training.experiments.cifar10 import CIFAR10
+from training.experiments.cleansing import CLEANSING
 from training.experiments.components import COMPONENTS
 from training.experiments.cost import GRAPH_SPEED, TRAIN_TIME
 from training.experiments.drift import DRIFT
@@ -38,6 +39,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     BLAME,
     DRIFT,
     CAMPAIGN,
+    CLEANSING,
     BACKDOOR_TABLES,
 )
 """Every experiment; adding one touches its file and this list."""
