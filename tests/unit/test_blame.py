@@ -266,6 +266,34 @@ def test_who_is_forgotten_within_the_list_that_spoke_against_him_is_passed_over(
 
 
 @given(
+    st.integers(1, 3),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["in/0", "in/1"]),
+            st.lists(
+                st.tuples(st.sampled_from([*"abcdef", None, "x" * 300]), st.sampled_from([None, 1e-9, 0.004, 0.9])),
+                max_size=40,
+            ),
+            st.sampled_from(["stay", "leave", "hear", "use"]),
+        ),
+        max_size=8,
+    ),
+)
+def test_no_order_of_names_and_partitions_ends_it_or_fills_the_memory(capacity, story):
+    blame = Blame(SUSPICION, capacity)
+    for place, records, then in story:
+        feed(blame, records * 3, place=place, size=max(1, len(records)))
+        if then == "leave":
+            blame.leave(place)
+        elif then == "hear":
+            blame.hear(msgspec.structs.replace(blame.state(place), place="elsewhere/0"))
+        elif then == "use":
+            blame.use(suspicion_of(FUSION, "bundle b"))
+        assert blame.followed <= 2 * capacity
+    assert len(blame.standings(10)) <= 10
+
+
+@given(
     st.lists(
         st.tuples(st.sampled_from(["a", "b", None, "ü" * 50]), st.sampled_from([None, 1e-9, 0.004, 0.05, 0.9])),
         min_size=1,
