@@ -123,17 +123,12 @@ def _chosen(name: str) -> Sequence[Experiment]:
 
 def _show(result: Row, path: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(markup=False, emoji=False, highlight=False)
     summary: Any = result["summary"]
-    if any("methods" in case for case in summary.values()):
-        table = _methods_table(summary, str(result["figure"]))
-    else:
-        table = Table("figure", *summary, title=str(result["figure"]))
-        for figure in dict.fromkeys(name for case in summary.values() for name in case if _is_figure(name, case[name])):
-            table.add_row(figure, *(_spell(case.get(figure)) for case in summary.values()))
-    console.print(table)
+    by_method = any("methods" in case for case in summary.values())
+    console.print(str(result["figure"]))
+    console.print(_methods_table(summary) if by_method else _figures_table(summary))
     console.print(f"Every row, with machine and versions: {path}")
 
 
@@ -142,18 +137,43 @@ def _is_figure(name: str, value: Any) -> bool:
     return name != "seed" and (not isinstance(value, dict) or "mean" in value)
 
 
-def _methods_table(summary: Any, title: str) -> Table:
-    """A line for each method in each case: its own verdict, and recall at fixed false-quarantine rates."""
+def _figures_table(summary: Any) -> Table:
+    """Cases and figures; what there is less of stands side by side."""
     from rich.table import Table
 
-    figures = {"recall_at_1": "recall, FQR 1 %", "recall_at_5": "FQR 5 %", "auroc": "AUROC"}
-    figures |= {"recall": "own recall", "fqr": "own FQR", "paper_accuracy": "accuracy", "paper_f1": "F1"}
-    table = Table("case", "method", *figures.values(), title=title)
-    for name, case in summary.items():
-        for index, (method, measured) in enumerate(case["methods"].items()):
-            cells = (_spell(measured.get(figure, "–")) for figure in figures)
-            table.add_row("" if index else name, method, *cells, end_section=index == len(case["methods"]) - 1)
+    figures = dict.fromkeys(name for case in summary.values() for name in case if _is_figure(name, case[name]))
+    if len(summary) > len(figures):
+        table = Table("case", *figures)
+        for name, case in summary.items():
+            table.add_row(name, *(_spell(case.get(figure)) for figure in figures))
+        return table
+    table = Table("figure", *summary)
+    for figure in figures:
+        table.add_row(figure, *(_spell(case.get(figure)) for case in summary.values()))
     return table
+
+
+def _methods_table(summary: Any) -> Table:
+    """A line for each method in each case: recall at fixed false-quarantine rates, and its own verdict."""
+    from rich.table import Table
+
+    figures = {"recall_at_5": "at 5 %", "auroc": "AUROC", "recall": "own recall", "fqr": "own FQR"}
+    table = Table("recall", "at FQR 1 %", *figures.values())
+    for name, case in summary.items():
+        table.add_row(name)
+        for index, (method, measured) in enumerate(case["methods"].items()):
+            means = (_share(measured.get(figure)).split(" ")[0] for figure in figures)
+            last = index == len(case["methods"]) - 1
+            table.add_row(f"  {method}", _share(measured.get("recall_at_1")), *means, end_section=last)
+    return table
+
+
+def _share(value: Any) -> str:
+    """A share to three digits, and its standard deviation over seeds to two."""
+    if value is None:
+        return "–"
+    mean, spread = (value["mean"], value.get("std")) if isinstance(value, dict) else (value, None)
+    return f"{mean:.3f}" if spread is None else f"{mean:.3f} ± {spread:.2f}"
 
 
 def _spell(value: Any) -> str:
