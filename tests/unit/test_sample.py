@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from guard.decode import Decoder
-from guard.rfc3339 import is_rfc3339
 from guard.sample import Sample, decode_base64, encode_samples
 from tests.support.records import GREY, MIXED, SPECS, line, tensor, valid_lines
 
@@ -146,26 +145,6 @@ def test_model_converts_nothing(keys: dict[str, Any]) -> None:
     good = {"label": 7, "tensor": GOOD_TENSOR}
     assert accepted_by_model(line(**good))
     assert not accepted_by_model(line(**good | keys))
-
-
-@pytest.mark.parametrize(
-    ("text", "legal"),
-    [
-        ("2026-01-31T09:30:00Z", True),
-        ("2026-01-31t09:30:00z", True),
-        ("2026-01-31 09:30:00.5+05:45", True),
-        ("2026-12-31T23:59:59.999999999-00:00", True),
-        ("2026-01-31T09:30:00", False),
-        ("2026-01-31T09:30:60Z", False),
-        ("2026-13-31T09:30:00Z", False),
-        ("2026-01-31T09:30:00+01", False),
-        ("2026-W05-6T09:30:00Z", False),
-        ("٢٠٢٦-01-31T09:30:00Z", False),
-        ("", False),
-    ],
-)
-def test_rfc3339(text: str, legal: bool) -> None:
-    assert is_rfc3339(text) is legal
 
 
 @given(st.binary(max_size=20))
