@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,17 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from training.defences.baselines import DEFENCES
+from training.experiments.roster import GUARD, PUBLISHED
 from training.report.style import figure_style
 
 __all__ = ["Line", "bars", "histogram", "lines"]
 
 _INK = "#808080"
-_COLOURS = ("#d6494b", "#3b82c4", "#2f9e5b", "#d97706", "#9b6bd3", "#17a2b8", "#b07d62", "#c23b8f")
+_COLOURS = ("#d6494b", "#3b82c4", "#2f9e5b", "#d97706", "#9b6bd3", "#17a2b8", "#b07d62", "#c23b8f", "#7f8c1f")
+_METHODS = (GUARD, PUBLISHED, *(defence.name for defence in DEFENCES))
+"""A method has the same colour in all plots."""
+
 _STYLE = figure_style(_INK, _INK)
 
 _PRINTED = " (printed)"
@@ -27,14 +32,13 @@ Line = Mapping[float, float]
 def lines(path: Path, panels: Mapping[str, Mapping[str, Line]], across: str) -> None:
     """One panel for each figure, one line for each method; `across`: what stands on the horizontal axes.
 
-    A method has the same colour in all panels, the guard's line is thick, and dashed lines are printed values.
+    The guard's line is thick, and dashed lines are printed values.
     """
     with rc_context(_STYLE):
         figure, axes = _panels(len(panels))
-        names = list(dict.fromkeys(name for methods in panels.values() for name in methods))
         for one, (title, methods) in zip(axes, panels.items(), strict=True):
             for name, line in methods.items():
-                _line(one, name, line, names)
+                _line(one, name, line)
             one.set(title=title, xlabel=across, ylim=(-0.02, 1.02))
         handles = {text: handle for one in axes for handle, text in zip(*one.get_legend_handles_labels(), strict=True)}
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
@@ -65,12 +69,11 @@ def histogram(path: Path, found: Mapping[str, Any]) -> None:
         _save(figure, path)
 
 
-def _line(axes: Axes, name: str, line: Line, names: Sequence[str]) -> None:
-    printed = name.endswith(_PRINTED)
+def _line(axes: Axes, name: str, line: Line) -> None:
     base = name.removesuffix(_PRINTED)
-    colour = _COLOURS[names.index(base) % len(_COLOURS)] if base in names else _INK
-    style = "--" if printed else "-"
-    width = 2.2 if name == "guard" else 1.1
+    colour = _COLOURS[_METHODS.index(base)] if base in _METHODS else _INK
+    style = "--" if name.endswith(_PRINTED) else "-"
+    width = 2.2 if name == GUARD else 1.1
     xs = sorted(line)
     axes.plot(xs, [line[x] for x in xs], style, marker="o", markersize=2.5, linewidth=width, color=colour, label=name)
 
