@@ -31,8 +31,17 @@ def test_methods_have_a_line_each(capsys: pytest.CaptureFixture[str], monkeypatc
     methods = {"guard": {"recall_at_1": spread(0.9), "auroc": spread(0.99)}, "trim": {"recall_at_1": spread(0.5)}}
     _show({"figure": "who?", "summary": {"statistical, 5 %": {"methods": methods}}}, Path("x.json"))
     lines = capsys.readouterr().out.splitlines()
-    assert any("statistical, 5 %" in line and "guard" in line and "0.99" in line for line in lines)
-    assert any("trim" in line and "0.5" in line and "–" in line for line in lines)
+    at = next(place for place, line in enumerate(lines) if "statistical, 5 %" in line)
+    told = [line.replace("│", " ").split() for line in lines[at + 1 : at + 3]]
+    assert told == [["guard", "0.900", "–", "0.990", "–", "–"], ["trim", "0.500", "–", "–", "–", "–"]]
+
+
+def test_many_cases_stand_below_each_other_and_the_table_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = {f"case {number}": {"share": spread(number / 100)} for number in range(30)}
+    _show({"figure": "how much?", "summary": summary}, Path("x.json"))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("case 29" in line and "0.29" in line for line in lines)
 
 
 def test_a_mean_without_a_spread_is_spelt_alone() -> None:

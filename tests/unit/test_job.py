@@ -179,6 +179,7 @@ def test_settings_that_cannot_be_meant_are_refused_before_any_work(
 
 
 def test_an_output_that_exists_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
     with pytest.raises(OutputFailed, match="exists already"):
         train_bundle(_iris(), tmp_path)
 
