@@ -128,14 +128,14 @@ class _Place:
         What was followed and given up again within these records is not among them.
         """
         names = [verdict.source for verdict in verdicts]
-        touched, due = self._follow(names, times)
-        large, strong = self.suspicion.cells - 2, self.suspicion.back
-        # Most p-values are large: those are counted by name, and the others moved to their cells.
-        for at in np.flatnonzero(cells != large).tolist():
+        strong = self.suspicion.back
+        # Most p-values are large: those are counted by name, and only the others one by one.
+        others = np.flatnonzero(cells != self.suspicion.cells - 2).tolist()
+        touched, due = self._follow(names, times, Counter(names[at] for at in others))
+        for at in others:
             if (entry := touched.get(names[at])) is None:
                 continue
             cell = int(cells[at])
-            entry.counts[large] -= 1
             entry.counts[cell] += 1
             if cell <= strong and not entry.accused:
                 due[entry.name] = entry
@@ -147,9 +147,9 @@ class _Place:
         return self._kept(touched.values()), self._kept(due.values())
 
     def _follow(
-        self, names: Sequence[str | None], times: Sequence[int]
+        self, names: Sequence[str | None], times: Sequence[int], others: Mapping[str | None, int]
     ) -> tuple[dict[str | None, Entry], dict[str, Entry]]:
-        """The entries of these names, counted as if all p-values were large; and those due for a look."""
+        """The entries of these names, their large p-values counted, all but the `others`; and those due for a look."""
         first, last = _first_and_last(names, times)
         cells, large = self.suspicion.cells, self.suspicion.cells - 2
         touched: dict[str | None, Entry] = {}
@@ -160,7 +160,7 @@ class _Place:
             touched[name] = entry
             looks = entry.records // _LOOK
             entry.records += count
-            entry.counts[large] += count
+            entry.counts[large] += count - others[name]
             entry.last = last.get(name, times[0])
             if entry.records // _LOOK > looks:
                 due[entry.name] = entry

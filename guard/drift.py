@@ -75,7 +75,7 @@ _FLOOR_LOG10 = -1.3
 """Evidence at which a round is given up: else a long time without drift would be a credit."""
 
 _LOOK = 50
-"""Votes between two looks at the evidence: each costs as much as some twenty votes, and an alarm takes hundreds."""
+"""Votes between two looks at the evidence: each costs as much as many votes, and an alarm takes hundreds."""
 
 _FORMAT = 1
 _PER_VOTE = 4

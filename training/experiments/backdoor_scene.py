@@ -11,17 +11,16 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from training.attacks.attack import AttackerRows, Inputs, Labels, Poison, Trigger
+from training.attacks.attack import Inputs, Labels, Trigger
 from training.attacks.attack_success import attack_success_rate
-from training.attacks.codec import as_sent
 from training.attacks.harm import mean_error, poisoned_rows
 from training.attacks.victims import logits_of, pixels
-from training.datasets import Codec, Dataset, DatasetName, load_dataset
+from training.datasets import Codec, Dataset, DatasetName
 from training.defences.backdoor_defence import BuildFeatures, Doubtful, new_network
 from training.defences.robust_training import Curriculum, Schedule, train_robustly
 from training.device import DeviceName, resolve_device
+from training.experiments.doubtful_rows import DoubtfulRows, draw_doubtful_rows, poison_of
 from training.experiments.experiment import Row
-from training.experiments.roster import find_attack
 from training.residual_network import residual_network, resnet18, resnet34
 from training.rows import Rows
 
@@ -34,8 +33,6 @@ ARCHITECTURES: dict[str, BuildFeatures] = {"resnet8": residual_network, "resnet1
 """Networks by name. `resnet8` is for two cores."""
 
 _RESERVED = 0.05
-_TEST = 2_000
-_KNOWN = 0.7
 _BATCH = 128
 
 
@@ -83,12 +80,9 @@ class BackdoorScene:
 
 def set_backdoor_scene(ground: BackdoorGround, seed: int) -> BackdoorScene:
     """Draws rows, poisons them and trains a network on them. The same data, rows and seed give the same clean rows."""
-    dataset = load_dataset(ground.data)
-    known = dataset.training_rows or round(_KNOWN * len(dataset.y))
-    order = np.random.default_rng(seed).permutation(known)
-    train, reserved = order[: ground.rows], order[ground.rows :][: max(1, round(_RESERVED * ground.rows))]
-    last = np.arange(known, len(dataset.y))[:_TEST]
-    rows, trigger = _poisoned(ground, dataset, train, seed)
+    drawn = draw_doubtful_rows(ground.data, ground.rows, seed)
+    dataset, reserved = drawn.dataset, drawn.rest[: max(1, round(_RESERVED * ground.rows))]
+    rows, trigger = _poisoned(ground, drawn, seed)
     device = resolve_device(ground.device)
     doubtful = Doubtful(
         rows=_on(rows, dataset, device),
@@ -101,20 +95,16 @@ def set_backdoor_scene(ground: BackdoorGround, seed: int) -> BackdoorScene:
     network, began = new_network(doubtful), time.perf_counter()
     train_robustly(network, Curriculum.of(doubtful.rows), doubtful.schedule, seed)
     seconds = time.perf_counter() - began
-    test = dataset.x[last], dataset.y[last]
-    return BackdoorScene(replace(doubtful, network=network), seconds, test, trigger, dataset)
+    return BackdoorScene(replace(doubtful, network=network), seconds, drawn.test, trigger, dataset)
 
 
-def _poisoned(
-    ground: BackdoorGround, dataset: Dataset, train: np.ndarray, seed: int
-) -> tuple[tuple[Inputs, Labels], Trigger | None]:
+def _poisoned(ground: BackdoorGround, drawn: DoubtfulRows, seed: int) -> tuple[tuple[Inputs, Labels], Trigger | None]:
     """The training rows with the poison among them, as it arrives."""
-    rows = AttackerRows(dataset.x[train], dataset.y[train], dataset.spec)
+    rows = drawn.train
     if ground.attack is None:
         return (rows.x, rows.y), None
-    count = round(ground.ratio * len(train) * (1 + COVERS.get(ground.attack, 0)))
-    made = find_attack(ground.attack).run(rows, count, np.random.default_rng([seed, 1]))
-    poison: Poison = as_sent(made, rows, dataset.codec)
+    count = round(ground.ratio * len(rows.y) * (1 + COVERS.get(ground.attack, 0)))
+    poison = poison_of(drawn, ground.attack, count, seed)
     return poisoned_rows(rows, poison, np.arange(len(rows.y))), poison.trigger
 
 

@@ -13,17 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from training.attacks.attack import AttackerRows, Inputs, Labels, Poison
-from training.attacks.codec import as_sent
 from training.attacks.harm import poisoned_rows
 from training.attacks.targeting import network_without
 from training.attacks.victims import penultimate, pixels, small_network
-from training.datasets import Dataset, DatasetName, load_dataset
+from training.datasets import DatasetName
 from training.defences.epic.train import SHORT, train_epic
 from training.defences.lgm.train import cleanse_by_mixture, train_lgm
 from training.defences.robust_training import Build, logits_in_pieces, train_plain
 from training.device import DeviceName, deterministic, resolve_device
+from training.experiments.doubtful_rows import draw_doubtful_rows, poison_of
 from training.experiments.experiment import Case, Experiment, Row, Scale
-from training.experiments.roster import attack_module, find_attack
+from training.experiments.roster import attack_module
 from training.experiments.setting import DEVICES
 from training.experiments.summary import mean_and_spread
 from training.progress import Progress
@@ -31,10 +31,7 @@ from training.rows import Rows
 
 __all__ = ["CLEANSING", "CleansingGround"]
 
-_TEST = 2_000
-_KNOWN = 0.7
 _FOLDS = 10
-_PLAIN = "plain"
 
 
 class CleansingGround(BaseModel):
@@ -87,14 +84,15 @@ def _run(cases: Sequence[Case], seed: int, progress: Progress) -> Iterator[Row]:
     """
     with deterministic():
         scene = _set_scene(CleansingGround.model_validate(cases[0].settings["ground"]), seed)
-        plain = _timed(_METHODS[_PLAIN], scene, seed)[1]
+        plain = _timed(_plain, scene, seed)
         for case in progress.track(cases, "methods"):
-            trained, seconds = _timed(_METHODS[str(case.settings["method"])], scene, seed)
+            method = _METHODS[str(case.settings["method"])]
+            trained, seconds = plain if method is _plain else _timed(method, scene, seed)
             shared: Row = {
                 "rows": len(scene.rows),
                 "poison": int(scene.poisoned.sum()),
                 "seconds": round(seconds, 2),
-                "overhead": round(seconds / plain, 3),
+                "overhead": round(seconds / plain[1], 3),
             }
             yield shared | _figures(trained, scene)
 
@@ -120,11 +118,11 @@ def _share_read(network: nn.Module, z: Tensor, y: Labels) -> float:
 
 
 def _plain(scene: _Scene, seed: int) -> _Trained:
-    return _Trained(train_plain(scene.rows, SHORT.for_rows(len(scene.rows)).schedule, seed, build=scene.build)[0], None)
+    return _Trained(train_plain(scene.rows, SHORT.schedule.for_rows(len(scene.rows)), seed, build=scene.build)[0], None)
 
 
 def _lgm(scene: _Scene, seed: int) -> _Trained:
-    schedule = SHORT.for_rows(len(scene.rows)).schedule
+    schedule = SHORT.schedule.for_rows(len(scene.rows))
     return _Trained(train_lgm(scene.rows, schedule, seed, build=scene.build), None)
 
 
@@ -139,7 +137,7 @@ def _lgm_cleansed(scene: _Scene, seed: int) -> _Trained:
 
 
 _METHODS: dict[str, Callable[[_Scene, int], _Trained]] = {
-    _PLAIN: _plain,
+    "plain": _plain,
     "lgm": _lgm,
     "epic": _epic,
     "lgm, cleansed": _lgm_cleansed,
@@ -147,33 +145,25 @@ _METHODS: dict[str, Callable[[_Scene, int], _Trained]] = {
 
 
 def _set_scene(ground: CleansingGround, seed: int) -> _Scene:
-    """Draws rows and poisons them. The same data, rows and seed give the same clean rows, whatever the attack."""
-    dataset, device = load_dataset(ground.data), resolve_device(ground.device)
-    known = dataset.training_rows or round(_KNOWN * len(dataset.y))
-    train = np.random.default_rng(seed).permutation(known)[: ground.rows]
-    last = np.arange(known, len(dataset.y))[:_TEST]
-    rows = AttackerRows(dataset.x[train], dataset.y[train], dataset.spec)
-    poison = None if ground.attack is None else _poison(ground, rows, dataset, seed)
+    """Draws rows and poisons them."""
+    drawn, device = draw_doubtful_rows(ground.data, ground.rows, seed), resolve_device(ground.device)
+    rows, (test_x, test_y) = drawn.train, drawn.test
+    count = round(ground.rate * len(rows.y))
+    poison = None if ground.attack is None else poison_of(drawn, ground.attack, count, seed)
     kept, embed = np.arange(len(rows.y)), _embed(ground, rows, poison, seed)
     if poison is not None and poison.targets is not None:
         kept = np.setdiff1d(kept, poison.targets.index)
     x, y = (rows.x[kept], rows.y[kept]) if poison is None else poisoned_rows(rows, poison, kept)
-    count = 0 if poison is None else len(poison.y)
+    made = 0 if poison is None else len(poison.y)
     aims = None if poison is None or poison.targets is None else poison.targets
     return _Scene(
-        rows=Rows(embed(x).to(device), torch.from_numpy(y).to(device), len(np.unique(dataset.y))),
-        poisoned=np.arange(len(y)) >= len(y) - count,
+        rows=Rows(embed(x).to(device), torch.from_numpy(y).to(device), len(np.unique(drawn.dataset.y))),
+        poisoned=np.arange(len(y)) >= len(y) - made,
         build=_last_layer if ground.transfer else small_network,
-        test=(embed(dataset.x[last]).to(device), dataset.y[last]),
+        test=(embed(test_x).to(device), test_y),
         targets=None if aims is None else (embed(rows.x[aims.index]).to(device), aims.wanted),
         fold=np.random.default_rng([seed, 2]).integers(0, _FOLDS, len(y)).astype(np.int8),
     )
-
-
-def _poison(ground: CleansingGround, rows: AttackerRows, dataset: Dataset, seed: int) -> Poison:
-    count = round(ground.rate * len(rows.y))
-    made = find_attack(str(ground.attack)).run(rows, count, np.random.default_rng([seed, 1]))
-    return as_sent(made, rows, dataset.codec)
 
 
 def _embed(ground: CleansingGround, rows: AttackerRows, poison: Poison | None, seed: int) -> Callable[[Inputs], Tensor]:
