@@ -86,11 +86,11 @@ class Delivery:
     def _batches(self, records: Sequence[Outgoing]) -> Iterator[Any]:
         """The records in as few batches as hold them. A closed batch does not linger: nothing is added to it."""
         builder = self._producer.create_batch()
-        for timestamp, key, value, headers in records:
-            if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
+        for out in records:
+            if builder.append(timestamp=out.timestamp, key=out.key, value=out.value, headers=out.headers) is None:
                 yield builder
                 builder = self._producer.create_batch()
-                builder.append(timestamp=timestamp, key=key, value=value, headers=headers)
+                builder.append(timestamp=out.timestamp, key=out.key, value=out.value, headers=out.headers)
         if builder.record_count():
             builder.close()
             yield builder

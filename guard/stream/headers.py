@@ -148,7 +148,7 @@ class BatchHeaders:
     def __init__(self, stamp: Stamp, topic: str, partition: int, same: list[Header]) -> None:
         self._same = same
         self._clean: list[Header] = [(VERDICT, Status.CLEAN.encode()), *same]
-        self._prefix = f"{stamp.cluster}/{topic}/{partition}/".encode()
+        self._origin = f"{stamp.cluster}/{topic}/{partition}/".replace("%", "%%").encode() + b"%d"
         self._place: list[Header] = [
             (CONNECT_TOPIC, topic.encode()),
             (CONNECT_PARTITION, b"%d" % partition),
@@ -158,7 +158,7 @@ class BatchHeaders:
 
     def clean(self, offset: int, p_value: float) -> list[Header]:
         """Headers of a record that passes."""
-        return [*self._clean, (SCORE, _number(p_value)), (ORIGIN, b"%b%d" % (self._prefix, offset))]
+        return [*self._clean, (SCORE, _number(p_value)), (ORIGIN, self._origin % offset)]
 
     def marked(self, offset: int, verdict: Verdict) -> list[Header]:
         """Headers of any verdict, with its reason, score, member and suggestion where it has them."""
@@ -171,7 +171,7 @@ class BatchHeaders:
             headers.append((MEMBER, _text(verdict.member)))
         if (label := verdict.suggested_label) is not None:
             headers.append((SUGGESTED_LABEL, _text(label) if isinstance(label, str) else _number(label)))
-        headers.append((ORIGIN, b"%b%d" % (self._prefix, offset)))
+        headers.append((ORIGIN, self._origin % offset))
         return headers
 
     def refused(self, offset: int, verdict: Verdict) -> list[Header]:

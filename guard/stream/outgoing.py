@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from guard.routing import Sink
@@ -42,7 +43,7 @@ class Limits:
         return size
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """One record on its way out; `timestamp` in milliseconds."""
 
     timestamp: int

@@ -7,7 +7,7 @@ import pytest
 from guard.stream.headers import BatchHeaders, GuardHeaders, Stamp, strip_forged
 from guard.verdict import HoldReason, RejectReason, Status, Verdict
 
-STAMP = Stamp("fruit:7", "ab" * 32, 0.01, "cluster-1", "guards", "guard-0")
+STAMP = Stamp("fruit:7", "ab" * 32, 0.01, "cluster%d", "guards", "guard-0")
 
 
 def batch() -> BatchHeaders:
@@ -23,7 +23,7 @@ def test_clean_record_says_who_judged_it_by_what_and_where_it_stood() -> None:
         "guard-instance": b"guard-0",
         "guard-time": b"2026-01-31T09:30:00.125Z",
         "guard-score": b"0.25",
-        "guard-origin": b"cluster-1/input/3/42",
+        "guard-origin": b"cluster%d/input/3/42",
     }
 
 
@@ -37,7 +37,7 @@ def test_held_record_says_why_and_carries_the_names_of_kafka_connect() -> None:
     assert found["guard-member"] == b"mimic"
     assert found["guard-suggested-label"] == "größe".encode()
     assert float(found["guard-score"] or b"") == 1e-05
-    assert found["guard-origin"] == b"cluster-1/input/3/42"
+    assert found["guard-origin"] == b"cluster%d/input/3/42"
     assert {name.removeprefix("__connect.errors."): value for name, value in found.items() if "__" in name} == {
         "topic": b"input",
         "partition": b"3",
