@@ -21,6 +21,7 @@ from training.defences.robust_training import Curriculum, Schedule, train_robust
 from training.device import DeviceName, resolve_device
 from training.experiments.doubtful_rows import DoubtfulRows, draw_doubtful_rows, poison_of
 from training.experiments.experiment import Row
+from training.mobile_network import mobilenet_v2
 from training.residual_network import residual_network, resnet18, resnet34
 from training.rows import Rows
 
@@ -29,7 +30,12 @@ __all__ = ["ARCHITECTURES", "COVERS", "BackdoorGround", "BackdoorScene", "set_ba
 COVERS = {"wanet": 1.0, "tact": 0.2, "adaptive-blend": 0.2, "adaptive-patch": 0.2}
 """Covers, as a multiple of planted rows: the cover rates of MeCa's Table I over its poison ratio of 5 %."""
 
-ARCHITECTURES: dict[str, BuildFeatures] = {"resnet8": residual_network, "resnet18": resnet18, "resnet34": resnet34}
+ARCHITECTURES: dict[str, BuildFeatures] = {
+    "resnet8": residual_network,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "mobilenetv2": mobilenet_v2,
+}
 """Networks by name. `resnet8` is for two cores."""
 
 _RESERVED = 0.05

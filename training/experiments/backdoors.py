@@ -26,7 +26,7 @@ _ANY_CLASS = ("badnet", "blend", "wanet", "physical-ba", "adaptive-blend", "adap
 
 _ROWS = {"small": 5_000, "paper": 47_500}
 _EPOCHS = {"small": 15, "paper": 60}
-_ARCHITECTURES = {"small": ("resnet8",), "paper": ("resnet18", "resnet34")}
+_ARCHITECTURES = {"small": ("resnet8",), "paper": ("resnet18", "resnet34", "mobilenetv2")}
 _RATIOS = {"small": (0.20,), "paper": (0.10, 0.15, 0.20)}
 _ABROAD = ("badnet", "sig", "wanet")
 _RATIO = 0.05
@@ -96,7 +96,7 @@ BACKDOOR_TABLES = Experiment(
 )
 """Small: 5,000 images and a network of eight layers. A method joins the tables with its entry in `BACKDOOR_DEFENCES`.
 
-Differs from MeCa: CIFAR-10 and MNIST, since Imagenette, CIFAR-100 and Tiny ImageNet are not among the data; no
-MobileNetV2; images went through JPEG, poison and triggered ones among them; the reserved rows are 5 % as many as the
-training rows, and the plain network is trained by AdamW.
+Differs from MeCa: CIFAR-10 and MNIST, since Imagenette, CIFAR-100 and Tiny ImageNet are not among the data; images
+went through JPEG, poison and triggered ones among them; the reserved rows are 5 % as many as the training rows, and
+the plain network is trained by AdamW.
 """
