@@ -9,6 +9,7 @@ import pytest
 
 from training.experiments import EXPERIMENTS
 from training.experiments.report.claims import CLAIMS, Claim, contradictions, verdict
+from training.experiments.report.cleansing_section import backdoor_table, cleansing_table
 from training.experiments.report.evidence import read_evidence
 from training.experiments.report.page import write_report
 from training.experiments.report.printed import ATTACKS, SHARES, TABLE_III, implied_mix
@@ -155,3 +156,48 @@ def test_the_same_results_give_the_same_page_and_pictures(folder: Path, tmp_path
     assert files[0] == files[1]
     for file in files[0]:
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def doubtful(method: str, **found: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    ground = {"data": "mnist", "attack": "gradient-matching", "rate": 0.04, "transfer": False}
+    return {"ground": ground, "method": method}, figures(**found)
+
+
+def planted(attack: str | None, method: str, **found: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    ground = {"data": "cifar10", "attack": attack, "ratio": 0.05, "architecture": "resnet8"}
+    return {"ground": ground, "method": method}, figures(**found)
+
+
+def written(folder: Path, name: str, found: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    cases = {str(at): settings for at, (settings, _) in enumerate(found)}
+    summary = {str(at): one for at, (_, one) in enumerate(found)}
+    (folder / f"{name}.json").write_text(json.dumps(document(name, summary, cases)))
+
+
+def test_what_a_method_makes_of_poisoned_rows_stands_in_table_and_claims(tmp_path: Path) -> None:
+    plain = doubtful("plain", accuracy=0.9, success=0.75, overhead=1.0)
+    epic = doubtful("epic", accuracy=0.88, success=0.25, poison_left_out=0.6, clean_left_out=0.1, overhead=1.2)
+    written(tmp_path, "cleansing", [plain, epic])
+    evidence = read_evidence(tmp_path)
+    assert "| mnist | gradient-matching, 4% | epic | .880 ± .01 | .250 ± .01 | .600 ± .01 |" in cleansing_table(
+        evidence
+    )
+    found = {claim.words: claim.measure(evidence) for claim in CLAIMS if claim.item == "EPIC"}
+    assert found["mnist, gradient-matching: success without less that with epic"] == pytest.approx(0.5)
+    assert found["mnist, gradient-matching: share of poison that is dropped less that of clean rows"] == pytest.approx(
+        0.5
+    )
+
+
+def test_backdoors_stand_by_attack_and_defence_with_their_mean(tmp_path: Path) -> None:
+    rows = [
+        planted("badnet", "none", accuracy=0.6, success=1.0),
+        planted("badnet", "clp", accuracy=0.5, success=0.2),
+        planted("sig", "none", accuracy=0.8, success=0.5),
+        planted(None, "none", accuracy=0.7),
+    ]
+    written(tmp_path, "backdoors", rows)
+    table = backdoor_table(read_evidence(tmp_path))
+    assert "| badnet | 5% | cifar10, resnet8 | .600 / 1.000 | .500 / .200 |" in table
+    assert "| no attack | 5% | cifar10, resnet8 | .700 / – | – |" in table
+    assert "| **mean** | 5% | cifar10 | .700 / .750 | .500 / .200 |" in table

@@ -1,4 +1,4 @@
-"""What the paper claims, one number each, and the rule by which a verdict is spoken."""
+"""What the papers claim, one number each, and the rule by which a verdict is spoken."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ __all__ = ["CLAIMS", "Claim", "contradictions", "verdict"]
 _ACCEPT_ALL = 1 / 1.2
 _MIX = (0.1, 0.4)
 _PGAN = "its three printed figures imply 1.8 poisoned rows for each clean one, and the text says 0.2"
+_DOUBTFUL = ("mnist", "cifar10")
+_TARGETED = ("gradient-matching", "bullseye-polytope")
 
 Measure = Callable[[Evidence], float | None]
 
@@ -196,6 +198,35 @@ def _training(data: str, printed: float) -> Claim:
     return Claim("Table V", words, printed, measure, "published-time", comparable=False)
 
 
+def _less_success(paper: str, method: str, data: str, attack: str) -> Claim:
+    """By how much a method lowers the share of targets that are read as the attacker wants."""
+
+    def measure(evidence: Evidence) -> float | None:
+        plain, trained = (evidence.doubtful(data, attack, one, "success") for one in ("plain", method))
+        return None if plain is None or trained is None else plain - trained
+
+    return Claim(paper, f"{data}, {attack}: success without less that with {method}", None, measure, "cleansing")
+
+
+def _isolated(data: str, attack: str) -> Claim:
+    def measure(evidence: Evidence) -> float | None:
+        poison, clean = (evidence.doubtful(data, attack, "epic", f"{one}_left_out") for one in ("poison", "clean"))
+        return None if poison is None or clean is None else poison - clean
+
+    return Claim(
+        "EPIC", f"{data}, {attack}: share of poison that is dropped less that of clean rows", None, measure, "cleansing"
+    )
+
+
+def _same_accuracy(paper: str, method: str, data: str) -> Claim:
+    def measure(evidence: Evidence) -> float | None:
+        plain, trained = (evidence.doubtful(data, None, one, "accuracy") for one in ("plain", method))
+        return None if plain is None or trained is None else trained - plain
+
+    words = f"{data}, no poison: accuracy with {method} less that without (“similar”)"
+    return Claim(paper, words, 0.0, measure, "cleansing", tolerance=0.01)
+
+
 def _impossible(item: str, words: str, obstacle: str) -> Claim:
     return Claim(item, words, None, lambda _evidence: None, "", obstacle=obstacle)
 
@@ -270,5 +301,10 @@ CLAIMS: tuple[Claim, ...] = (
         "its printed figures",
         "its code overwrites the poison with a ramp of pixel values before it is judged",
     ),
+    *(_less_success("EPIC", "epic", data, attack) for data in _DOUBTFUL for attack in _TARGETED),
+    *(_isolated(data, attack) for data in _DOUBTFUL for attack in _TARGETED),
+    *(_same_accuracy("EPIC", "epic", data) for data in _DOUBTFUL),
+    *(_less_success("LGM", "lgm", data, "feature-collision") for data in _DOUBTFUL),
+    *(_same_accuracy("LGM", "lgm", data) for data in _DOUBTFUL),
 )
-"""In the order of the paper."""
+"""In the order of the papers."""

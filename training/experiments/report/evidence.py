@@ -75,6 +75,15 @@ class Evidence:
         cases = self.table(experiment, attack)
         return next((case for case in cases if (case.ground["trusted"], case.settings["rate"]) == wanted), None)
 
+    def doubtful(self, data: str, attack: str | None, method: str, figure: str) -> float | None:
+        """The mean of a figure of `training.experiments.cleansing`: one method on partly poisoned rows."""
+        document = self.documents.get("cleansing", {"cases": {}})
+        for name, settings in document["cases"].items():
+            ground = settings["ground"]
+            if (ground["data"], ground["attack"], settings["method"]) == (data, attack, method):
+                return self.number("cleansing", name, figure)
+        return None
+
     def number(self, experiment: str, *path: str) -> float | None:
         """A mean in a summary: case, then the figure's path."""
         found: Any = self.documents.get(experiment, {}).get("summary", {})

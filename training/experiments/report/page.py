@@ -8,6 +8,7 @@ from pathlib import Path
 from guard.errors import OutputFailed
 from training.experiments import EXPERIMENTS
 from training.experiments.report import plots
+from training.experiments.report.cleansing_section import backdoor_table, cleansing_table
 from training.experiments.report.components_section import components_section
 from training.experiments.report.evidence import Evidence, read_evidence
 from training.experiments.report.printed import TABLE_IV, TABLE_V
@@ -21,7 +22,7 @@ from training.experiments.report.tables import (
     verdict_table,
     worst_table,
 )
-from training.experiments.report.words import CRITIC, HOW_TO_READ, MIX, RULE
+from training.experiments.report.words import BACKDOORS, CRITIC, DOUBTFUL, HOW_TO_READ, MIX, RULE
 
 __all__ = ["write_report"]
 
@@ -44,7 +45,7 @@ def write_report(results: Path, out: Path) -> None:
 def _sections(evidence: Evidence, images: Path) -> Iterator[str]:
     yield HOW_TO_READ
     yield _circumstances(evidence)
-    yield f"## What the paper claims, and what became of it\n{RULE}\n{verdict_table(evidence)}"
+    yield f"## What the papers claim, and what became of it\n{RULE}\n{verdict_table(evidence)}"
     yield f"## Every attack\n\n{attack_table(evidence) or _missing('fourclass')}"
     yield f"## The worst row of each method\n\n{worst_table(evidence) or _missing('fourclass')}"
     yield f"## Attackers who know the guard\n\n{_adaptive(evidence) or _missing('adaptive')}"
@@ -59,6 +60,8 @@ def _sections(evidence: Evidence, images: Path) -> Iterator[str]:
     yield f"### Figs 4 and 8, Table II: De-Pois taken apart\n\n{taken_apart}"
     yield f"## Table IV: detection time\n\n{_detection_time(evidence) or _missing('method-speed')}"
     yield f"## Table V: training time for 500 samples\n\n{_training_time(evidence) or _missing('published-time')}"
+    yield f"## Training without a trusted row\n{DOUBTFUL}\n{cleansing_table(evidence) or _missing('cleansing')}"
+    yield f"## Backdoors\n{BACKDOORS}\n{backdoor_table(evidence) or _missing('backdoors')}"
 
 
 def _missing(experiment: str) -> str:

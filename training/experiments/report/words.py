@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CRITIC", "HOW_TO_READ", "MIX", "RULE"]
+__all__ = ["BACKDOORS", "CRITIC", "DOUBTFUL", "HOW_TO_READ", "MIX", "RULE"]
 
 HOW_TO_READ = """# The evaluation of De-Pois, measured
 
@@ -34,3 +34,15 @@ Where r is far from it, no experiment can have all three printed figures; digits
 """
 
 CRITIC = "Printed for CIFAR-10: μ −.573, σ .211, y_thr −.986."
+
+DOUBTFUL = """
+Accuracy is that on clean rows that nobody trained on; success, the share of targets that are read as the attacker
+wants; overhead, processor time over that of plain training in the same loop. All methods of one attack see the same
+rows. Collisions are made for networks of which the last layer alone is trained ("last layer"), on features that were
+learnt from clean rows.
+"""
+
+BACKDOORS = """
+Accuracy on clean test rows / share of triggered test rows that are read as the attacker's class, rows of that class
+left out. Fine-tuning, fine-pruning and SCAn get clean rows besides, 5 % as many as there are in training.
+"""
