@@ -25,6 +25,7 @@ from guard.bundle import Bundle
 from guard.errors import GuardError
 from guard.routing import Sink
 from guard.spec import ClassLabel
+from guard.stream.backoff import back_off
 from guard.stream.check import Facts, check_brokers
 from guard.stream.delivery import Delivery
 from guard.stream.lenient import read_leniently
@@ -131,7 +132,7 @@ class GuardApp(faust.App):
         self.metrics.model(_card(self._serving.current), "current")
         if self._serving.shadow is not None:
             self.metrics.model(_card(self._serving.shadow), "shadow")
-        self._out = AIOKafkaProducer(**_producer_settings(self.settings, self.connection, facts))
+        self._out = back_off(AIOKafkaProducer(**_producer_settings(self.settings, self.connection, facts)))
         await self._out.start()
         self._facts = facts
         await self._open_witness()

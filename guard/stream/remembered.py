@@ -50,8 +50,12 @@ class Remembered:
         """Opens both clients. Raises GuardError when the topic is not there."""
         from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+        from guard.stream.backoff import back_off
+
         words = self._connection.aiokafka
-        self._writer = AIOKafkaProducer(**words, acks="all", compression_type="gzip", max_request_size=_MOST_BYTES)
+        self._writer = back_off(
+            AIOKafkaProducer(**words, acks="all", compression_type="gzip", max_request_size=_MOST_BYTES)
+        )
         self._reader = AIOKafkaConsumer(**words, auto_offset_reset="earliest", enable_auto_commit=False)
         await self._writer.start()
         await self._reader.start()

@@ -22,6 +22,7 @@ from time import monotonic
 from typing import Any, cast
 
 import faust
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher
 from faust import streams, tables
 from faust.transport import consumer as base
@@ -43,6 +44,7 @@ _INTERNALS: dict[type, tuple[str, ...]] = {
     ),
     driver.Consumer: ("_new_consumer_thread", "consumer_stopped_errors"),
     driver.AIOKafkaConsumerThread: ("_create_worker_consumer", "_ensure_consumer"),
+    AIOKafkaClient: ("_metadata_update",),
     faust.App: ("_new_transport",),
     streams.Stream: ("noack", "_c_aiter"),
     tables.TableManager: ("on_start", "_update_channels", "recovery"),

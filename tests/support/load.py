@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 
+from guard.stream.backoff import back_off
 from tests.support.topics import Message
 
 _TICK = 0.02
@@ -58,7 +59,7 @@ class Load:
 
     async def _send(self) -> None:
         waiting: set[asyncio.Future[Any]] = set()
-        async with AIOKafkaProducer(bootstrap_servers=self._bootstrap, **self._options) as producer:
+        async with back_off(AIOKafkaProducer(bootstrap_servers=self._bootstrap, **self._options)) as producer:
             began = time.monotonic()
             self._started.set()
             while not self._stopped.is_set():

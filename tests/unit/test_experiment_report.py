@@ -159,7 +159,7 @@ def test_the_same_results_give_the_same_page_and_pictures(folder: Path, tmp_path
 
 
 def doubtful(method: str, **found: float) -> tuple[dict[str, Any], dict[str, Any]]:
-    ground = {"data": "mnist", "attack": "gradient-matching", "rate": 0.04, "transfer": False}
+    ground = {"data": "cifar10", "attack": "gradient-matching", "rate": 0.04, "transfer": False}
     return {"ground": ground, "method": method}, figures(**found)
 
 
@@ -179,14 +179,14 @@ def test_what_a_method_makes_of_poisoned_rows_stands_in_table_and_claims(tmp_pat
     epic = doubtful("epic", accuracy=0.88, success=0.25, poison_left_out=0.6, clean_left_out=0.1, overhead=1.2)
     written(tmp_path, "cleansing", [plain, epic])
     evidence = read_evidence(tmp_path)
-    assert "| mnist | gradient-matching, 4% | epic | .880 ± .01 | .250 ± .01 | .600 ± .01 |" in cleansing_table(
+    assert "| cifar10 | gradient-matching, 4% | epic | .880 ± .01 | .250 ± .01 | .600 ± .01 |" in cleansing_table(
         evidence
     )
     found = {claim.words: claim.measure(evidence) for claim in CLAIMS if claim.item == "EPIC"}
-    assert found["mnist, gradient-matching: success without less that with epic"] == pytest.approx(0.5)
-    assert found["mnist, gradient-matching: share of poison that is dropped less that of clean rows"] == pytest.approx(
-        0.5
-    )
+    assert found["cifar10, gradient-matching: success without less that with epic"] == pytest.approx(0.5)
+    assert found[
+        "cifar10, gradient-matching: share of poison that is dropped less that of clean rows"
+    ] == pytest.approx(0.5)
 
 
 def test_backdoors_stand_by_attack_and_defence_with_their_mean(tmp_path: Path) -> None:

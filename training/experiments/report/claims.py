@@ -14,7 +14,8 @@ _ACCEPT_ALL = 1 / 1.2
 _MIX = (0.1, 0.4)
 _PGAN = "its three printed figures imply 1.8 poisoned rows for each clean one, and the text says 0.2"
 _DOUBTFUL = ("mnist", "cifar10")
-_TARGETED = ("gradient-matching", "bullseye-polytope")
+_TARGETED = (("mnist", "bullseye-polytope"), ("cifar10", "bullseye-polytope"), ("cifar10", "gradient-matching"))
+"""Where EPIC is judged. Gradient matching reaches no target on MNIST at this size: there is nothing to lower."""
 
 Measure = Callable[[Evidence], float | None]
 
@@ -301,8 +302,8 @@ CLAIMS: tuple[Claim, ...] = (
         "its printed figures",
         "its code overwrites the poison with a ramp of pixel values before it is judged",
     ),
-    *(_less_success("EPIC", "epic", data, attack) for data in _DOUBTFUL for attack in _TARGETED),
-    *(_isolated(data, attack) for data in _DOUBTFUL for attack in _TARGETED),
+    *(_less_success("EPIC", "epic", data, attack) for data, attack in _TARGETED),
+    *(_isolated(data, attack) for data, attack in _TARGETED),
     *(_same_accuracy("EPIC", "epic", data) for data in _DOUBTFUL),
     *(_less_success("LGM", "lgm", data, "feature-collision") for data in _DOUBTFUL),
     *(_same_accuracy("LGM", "lgm", data) for data in _DOUBTFUL),
