@@ -58,7 +58,7 @@ def _asked(
     *,
     origins: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ORIGIN]...", help="Records by guard-origin; else the options choose."),
+        typer.Argument(metavar="[ORIGIN]...", help="Records by guard-origin or its end; else the options choose."),
     ] = None,
     config: _Config = None,
     folder: _Folder = None,
@@ -110,9 +110,9 @@ def list_held(
     with_quarantine(config, folder, work)
 
 
-@app.command(epilog="Example: depois quarantine show Zq3xW1/samples/0/41 --config guard.toml --bundle bundle")
+@app.command(epilog="Example: depois quarantine show samples/0/41 --config guard.toml --bundle bundle")
 def show(
-    origin: Annotated[str, typer.Argument(help="The record's guard-origin.")],
+    origin: Annotated[str, typer.Argument(help="The record's guard-origin, or its end.")],
     *,
     config: _Config = None,
     folder: _Folder = None,
@@ -174,7 +174,9 @@ def reject(*, asked: _Asked, chosen: Filter) -> None:
 
 @app.command(epilog="Example: depois quarantine reopen Zq3xW1/samples/0/41 --config guard.toml --why 'slip' --yes")
 def reopen(
-    origins: Annotated[list[str], typer.Argument(metavar="ORIGIN...", help="Rejected records by guard-origin.")],
+    origins: Annotated[
+        list[str], typer.Argument(metavar="ORIGIN...", help="Rejected records by guard-origin or its end.")
+    ],
     *,
     config: _Config = None,
     folder: _Folder = None,
@@ -260,7 +262,7 @@ def _chosen(quarantine: Quarantine, origins: list[str], chosen: Filter, order: O
 
 
 def _by_origin(quarantine: Quarantine, origins: list[str]) -> list[Held]:
-    found = [quarantine.desk.queue.get(origin) for origin in dict.fromkeys(origins)]
+    found = [_held(quarantine, origin) for origin in dict.fromkeys(origins)]
     missing = [origin for origin, held in zip(dict.fromkeys(origins), found, strict=True) if held is None]
     if missing:
         latest = quarantine.desk.ledger.latest(missing[0])
@@ -270,3 +272,14 @@ def _by_origin(quarantine: Quarantine, origins: list[str]) -> list[Held]:
             "`depois quarantine list --state all` shows what is there."
         )
     return [held for held in found if held is not None]
+
+
+def _held(quarantine: Quarantine, origin: str) -> Held | None:
+    """The record of that origin, or the only one whose origin ends so, after a slash."""
+    queue = quarantine.desk.queue
+    if (exact := queue.get(origin)) is not None:
+        return exact
+    found = [held for held in queue if held.origin.endswith(f"/{origin}")]
+    if len(found) > 1:
+        raise WrongUse(f"{len(found)} records have an origin that ends with /{origin}; write the whole of it")
+    return found[0] if found else None

@@ -25,24 +25,39 @@ __all__ = ["show_list", "show_plan", "show_record", "show_report", "show_statist
 _SHOWN_GROUPS = 10
 _SHOWN_REFUSALS = 20
 _SHOWN_VALUE = 2000
+_ORIGIN_WIDTH = 24
 
 _DOING = {Action.RELEASED: "release", Action.REJECTED: "reject", Action.REOPENED: "reopen"}
 
 
 def show_list(quarantine: Quarantine, shown: Sequence[Held], chosen: int) -> None:
-    """A table, without the columns that say nothing of any of them, and how many there are beside those."""
+    """A table, without the columns that say nothing of any of them, and how many there are beside those.
+
+    Origins stand without the cluster that all of them share.
+    """
     from rich.table import Table
 
     titles = ("origin", "state", "reason", "p", "member", "source", "label", "trusted say", "judged", "expires")
     rows = []
+    clusters = {held.origin.partition("/")[0] for held in shown}
+    shared = f"{clusters.pop()}/" if len(clusters) == 1 else ""
     for held in shown:
         state = quarantine.desk.ledger.state(held.origin) or "undecided"
-        row = (held.origin, state, held.reason, _p(held.p_value), held.member, held.source, held.label)
+        row = (
+            held.origin.removeprefix(shared),
+            state,
+            held.reason,
+            _p(held.p_value),
+            held.member,
+            held.source,
+            held.label,
+        )
         times = (time_text(held.judged) or "", time_text(expiry(quarantine, held)) or "")
         rows.append([cell(value) for value in (*row, held.suggested_label, *times)])
     told = [place for place in range(len(titles)) if place == 0 or any(row[place] for row in rows)]
     table = Table(*(titles[place] for place in told))
     table.columns[0].overflow = "fold"
+    table.columns[0].min_width = min(_ORIGIN_WIDTH, max((len(row[0]) for row in rows), default=0))
     for line in rows:
         table.add_row(*(line[place] for place in told))
     _console().print(table)

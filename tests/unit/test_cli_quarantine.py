@@ -51,6 +51,21 @@ def test_a_dry_run_decides_nothing_and_yes_does(folder: str, capsys: pytest.Capt
     assert len(rejected) + len(listed(folder, capsys)) == len(before)
 
 
+def test_the_table_shows_the_end_of_an_origin_which_names_the_record(
+    folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    origin = str(listed(folder, capsys)[0]["origin"])
+    end = origin.partition("/")[2]
+    assert main(["quarantine", "list", "--folder", folder]) == 0
+    told = capsys.readouterr().out
+    assert f" {end} " in told
+    assert origin not in told
+    assert main(["quarantine", "show", end, "--folder", folder, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["origin"] == origin
+    assert main(["quarantine", "show", end[1:], "--folder", folder]) == 2
+    assert "does not hold" in capsys.readouterr().err
+
+
 def test_release_reopen_show_and_stats(folder: str, capsys: pytest.CaptureFixture[str], fruit: Path) -> None:
     origin = str(listed(folder, capsys)[-1]["origin"])
     here = ["--folder", folder]
