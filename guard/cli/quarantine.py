@@ -172,7 +172,7 @@ def reject(*, asked: _Asked, chosen: Filter) -> None:
     _decide(Action.REJECTED, asked, chosen)
 
 
-@app.command(epilog="Example: depois quarantine reopen Zq3xW1/samples/0/41 --config guard.toml --why 'slip' --yes")
+@app.command(epilog="Example: depois quarantine reopen samples/0/41 --config guard.toml --why 'slip' --yes")
 def reopen(
     origins: Annotated[
         list[str], typer.Argument(metavar="ORIGIN...", help="Rejected records by guard-origin or its end.")

@@ -99,7 +99,7 @@ def show_statistics(quarantine: Quarantine, found: Statistics) -> None:
 
 def show_plan(action: Action, found: Sequence[Held], reviewer: str, why: str, *, dry_run: bool) -> None:
     """What a decision would be about."""
-    would = "would " if dry_run else ""
+    would = "would " if dry_run else "will "
     typer.echo(f"{reviewer} {would}{_DOING[action]} {len(found)} records: {why}")
     for by in ("reason", "source", "label"):
         counts = Counter(getattr(held, by) for held in found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,11 +41,11 @@ class Statistics:
 
 
 def statistics(quarantine: Quarantine, chosen: Filter, now: float) -> Statistics:
-    """The numbers at `now` (s)."""
+    """The numbers at `now` (s), of records in every state: each number says by itself which one it counts."""
     desk, retention = quarantine.desk, quarantine.retention
     queue = desk.queue
     before = retention.expire_before(chosen.expiring or 0.0, now)
-    numbers = queue.find(chosen, expire_before=before)
+    numbers = queue.find(replace(chosen, state="all"), expire_before=before)
     counts = queue.counts(numbers)
     return Statistics(
         undecided=counts["undecided"],

@@ -79,7 +79,7 @@ def test_release_reopen_show_and_stats(folder: str, capsys: pytest.CaptureFixtur
     told = capsys.readouterr().out
     assert told.count("by ana: looked at it") == 3
     assert "trusted neighbour" in told
-    assert main(["quarantine", "stats", *here, "--state", "all", "--json"]) == 0
+    assert main(["quarantine", "stats", *here, "--json"]) == 0
     counts = json.loads(capsys.readouterr().out)
     assert (counts["released"], counts["lost"], counts["disbelieved"]) == (1, 0, {})
     assert main(["quarantine", "stats", *here]) == 0
