@@ -58,7 +58,9 @@ def _asked(
     *,
     origins: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ORIGIN]...", help="Records by guard-origin or its end; else the options choose."),
+        typer.Argument(
+            metavar="[ORIGIN]...", help="Records by guard-origin, with or without the cluster; else the options choose."
+        ),
     ] = None,
     config: _Config = None,
     folder: _Folder = None,
@@ -112,7 +114,7 @@ def list_held(
 
 @app.command(epilog="Example: depois quarantine show samples/0/41 --config guard.toml --bundle bundle")
 def show(
-    origin: Annotated[str, typer.Argument(help="The record's guard-origin, or its end.")],
+    origin: Annotated[str, typer.Argument(help="The record's guard-origin, with or without the cluster.")],
     *,
     config: _Config = None,
     folder: _Folder = None,
@@ -146,6 +148,9 @@ def stats(*, config: _Config = None, folder: _Folder = None, as_json: _AsJson = 
     from guard.review.opening import with_quarantine
     from guard.review.statistics import statistics
 
+    if chosen.state not in ("undecided", "all"):
+        raise WrongUse("stats counts every state in a column of its own; leave --state out")
+
     async def work(quarantine: Quarantine) -> None:
         found = statistics(quarantine, chosen, time.time())
         if as_json:
@@ -175,7 +180,8 @@ def reject(*, asked: _Asked, chosen: Filter) -> None:
 @app.command(epilog="Example: depois quarantine reopen samples/0/41 --config guard.toml --why 'slip' --yes")
 def reopen(
     origins: Annotated[
-        list[str], typer.Argument(metavar="ORIGIN...", help="Rejected records by guard-origin or its end.")
+        list[str],
+        typer.Argument(metavar="ORIGIN...", help="Rejected records by guard-origin, with or without the cluster."),
     ],
     *,
     config: _Config = None,
@@ -275,11 +281,11 @@ def _by_origin(quarantine: Quarantine, origins: list[str]) -> list[Held]:
 
 
 def _held(quarantine: Quarantine, origin: str) -> Held | None:
-    """The record of that origin, or the only one whose origin ends so, after a slash."""
+    """The record of that origin, or the only one that has it but for the cluster, as `list` shows it."""
     queue = quarantine.desk.queue
     if (exact := queue.get(origin)) is not None:
         return exact
-    found = [held for held in queue if held.origin.endswith(f"/{origin}")]
+    found = [held for held in queue if held.origin.partition("/")[2] == origin]
     if len(found) > 1:
-        raise WrongUse(f"{len(found)} records have an origin that ends with /{origin}; write the whole of it")
+        raise WrongUse(f"{len(found)} records of different clusters are {origin}; write the whole guard-origin")
     return found[0] if found else None

@@ -26,6 +26,7 @@ _SHOWN_GROUPS = 10
 _SHOWN_REFUSALS = 20
 _SHOWN_VALUE = 2000
 _ORIGIN_WIDTH = 24
+"""Columns that an origin gets before it is folded."""
 
 _DOING = {Action.RELEASED: "release", Action.REJECTED: "reject", Action.REOPENED: "reopen"}
 
@@ -43,15 +44,8 @@ def show_list(quarantine: Quarantine, shown: Sequence[Held], chosen: int) -> Non
     shared = f"{clusters.pop()}/" if len(clusters) == 1 else ""
     for held in shown:
         state = quarantine.desk.ledger.state(held.origin) or "undecided"
-        row = (
-            held.origin.removeprefix(shared),
-            state,
-            held.reason,
-            _p(held.p_value),
-            held.member,
-            held.source,
-            held.label,
-        )
+        origin = held.origin.removeprefix(shared)
+        row = (origin, state, held.reason, _p(held.p_value), held.member, held.source, held.label)
         times = (time_text(held.judged) or "", time_text(expiry(quarantine, held)) or "")
         rows.append([cell(value) for value in (*row, held.suggested_label, *times)])
     told = [place for place in range(len(titles)) if place == 0 or any(row[place] for row in rows)]
@@ -99,8 +93,8 @@ def show_statistics(quarantine: Quarantine, found: Statistics) -> None:
 
 def show_plan(action: Action, found: Sequence[Held], reviewer: str, why: str, *, dry_run: bool) -> None:
     """What a decision would be about."""
-    would = "would " if dry_run else "will "
-    typer.echo(f"{reviewer} {would}{_DOING[action]} {len(found)} records: {why}")
+    mood = "would" if dry_run else "will"
+    typer.echo(f"{reviewer} {mood} {_DOING[action]} {len(found)} records: {why}")
     for by in ("reason", "source", "label"):
         counts = Counter(getattr(held, by) for held in found)
         named = ", ".join(f"{cell(name) or '(none)'} {count}" for name, count in counts.most_common(_SHOWN_GROUPS))

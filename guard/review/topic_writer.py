@@ -87,14 +87,18 @@ class TopicWriter:
         from aiokafka import AIOKafkaProducer
         from aiokafka.errors import TransactionalIdAuthorizationFailed
 
+        from guard.stream.backoff import back_off
+
         await self.give_up()
         name = transactional_id(self._decisions)
-        producer = AIOKafkaProducer(
-            **self._connection.aiokafka,
-            transactional_id=name,
-            transaction_timeout_ms=int(TRANSACTION_SECONDS * 1000),
-            request_timeout_ms=_REQUEST_MILLISECONDS,
-            max_request_size=_LONGEST_REQUEST,
+        producer = back_off(
+            AIOKafkaProducer(
+                **self._connection.aiokafka,
+                transactional_id=name,
+                transaction_timeout_ms=int(TRANSACTION_SECONDS * 1000),
+                request_timeout_ms=_REQUEST_MILLISECONDS,
+                max_request_size=_LONGEST_REQUEST,
+            )
         )
         try:
             async with asyncio.timeout(_ATTEMPT_SECONDS):

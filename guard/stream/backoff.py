@@ -1,7 +1,6 @@
 """A pause between two questions after the brokers: aiokafka's producer, whose partition has no leader, makes none.
 
-It asks as fast as the answer, or the refusal, comes: thousands of times and lines of log a second, and all of one core,
-for as long as a delivery may take.
+It asks as fast as the answer, or the refusal, comes, with two lines of log each time, as long as a delivery may take.
 """
 
 from __future__ import annotations

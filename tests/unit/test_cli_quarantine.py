@@ -62,7 +62,7 @@ def test_the_table_shows_the_end_of_an_origin_which_names_the_record(
     assert origin not in told
     assert main(["quarantine", "show", end, "--folder", folder, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["origin"] == origin
-    assert main(["quarantine", "show", end[1:], "--folder", folder]) == 2
+    assert main(["quarantine", "show", end.partition("/")[2], "--folder", folder]) == 2
     assert "does not hold" in capsys.readouterr().err
 
 
@@ -79,6 +79,8 @@ def test_release_reopen_show_and_stats(folder: str, capsys: pytest.CaptureFixtur
     told = capsys.readouterr().out
     assert told.count("by ana: looked at it") == 3
     assert "trusted neighbour" in told
+    assert main(["quarantine", "stats", *here, "--state", "released"]) == 2
+    assert "leave --state out" in capsys.readouterr().err
     assert main(["quarantine", "stats", *here, "--json"]) == 0
     counts = json.loads(capsys.readouterr().out)
     assert (counts["released"], counts["lost"], counts["disbelieved"]) == (1, 0, {})

@@ -189,7 +189,7 @@ _FLIPPED = 0.2
 _LAST_LAYER = 500
 _COLLIDING = 0.12
 """Rows of which the last layer alone is trained, and the share that collides: as many as convex polytope was shown on,
-and ten for a target. Among thousands of rows ten move a layer of 64 features nowhere.
+and ten for a target.
 """
 
 

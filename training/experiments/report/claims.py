@@ -219,13 +219,13 @@ def _isolated(data: str, attack: str) -> Claim:
     )
 
 
-def _same_accuracy(paper: str, method: str, data: str) -> Claim:
+def _same_accuracy(data: str) -> Claim:
     def measure(evidence: Evidence) -> float | None:
-        plain, trained = (evidence.doubtful(data, None, one, "accuracy") for one in ("plain", method))
+        plain, trained = (evidence.doubtful(data, None, one, "accuracy") for one in ("plain", "epic"))
         return None if plain is None or trained is None else trained - plain
 
-    words = f"{data}, no poison: accuracy with {method} less that without (“similar”)"
-    return Claim(paper, words, 0.0, measure, "cleansing", tolerance=0.01)
+    words = f"{data}, no poison: accuracy with epic less that without (“similar”)"
+    return Claim("EPIC", words, 0.0, measure, "cleansing")
 
 
 def _impossible(item: str, words: str, obstacle: str) -> Claim:
@@ -304,8 +304,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     *(_less_success("EPIC", "epic", data, attack) for data, attack in _TARGETED),
     *(_isolated(data, attack) for data, attack in _TARGETED),
-    *(_same_accuracy("EPIC", "epic", data) for data in _DOUBTFUL),
+    *(_same_accuracy(data) for data in _DOUBTFUL),
     *(_less_success("LGM", "lgm", data, "feature-collision") for data in _DOUBTFUL),
-    *(_same_accuracy("LGM", "lgm", data) for data in _DOUBTFUL),
 )
 """In the order of the papers."""
