@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from guard.calibration import Fusion
-from training.members.corruption import corrupt
+from training.members.corruption import Arrival
 from training.members.member import FittedMember, TrustedData
 from training.networks import score_rows
 
@@ -53,16 +53,16 @@ class Worth:
 def challenges(data: TrustedData, wrong: Tensor, seed: int) -> tuple[Challenge, ...]:
     """`wrong label`: the calibration rows with `wrong` (n,) as their labels; for images also `corrupted image`.
 
-    Corruptions keep the label; they are random, from the family that the integrity member learns from, drawn anew.
+    Corruptions keep the label; they are random, from the family that the integrity member learns from, drawn anew, and
+    sent as the trusted images were.
     """
     z, y = data.z[data.plan.calibration], data.y[data.plan.calibration]
     relabelled = Challenge("wrong label", z, wrong)
     if data.spec.input.kind != "image":
         return (relabelled,)
-    generator = torch.Generator(z.device).manual_seed(seed)
-    return relabelled, Challenge(
-        "corrupted image", torch.cat([corrupt(part, generator) for part in torch.split(z, 256)]), y
-    )
+    arrival, generator = Arrival.of(data.z), torch.Generator(z.device).manual_seed(seed)
+    corrupted = torch.cat([arrival.corrupted(part, generator) for part in torch.split(z, 256)])
+    return relabelled, Challenge("corrupted image", corrupted, y)
 
 
 def measure_worth(

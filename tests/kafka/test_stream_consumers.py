@@ -144,9 +144,7 @@ async def committed(consumer: AIOKafkaConsumer, topic: str) -> int:
 
 
 @pytest.mark.parametrize("early", [False, True])
-def test_the_recipe_handles_each_record_once_over_its_own_restart(
-    broker: Broker, topics: Topics, early: bool
-) -> None:
+def test_the_recipe_handles_each_record_once_over_its_own_restart(broker: Broker, topics: Topics, early: bool) -> None:
     """The guard is killed while the consumer is away: the first copies lie before its committed offset."""
 
     def produce(offsets: Iterable[int]) -> None:

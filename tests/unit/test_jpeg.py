@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
-from training.jpeg import decode_jpegs, through_jpeg
-
-
-def photographs(n: int, side: int = 32, seed: int = 0) -> NDArray[np.uint8]:
-    """Smooth in space, as photographs are."""
-    noise = np.random.default_rng(seed).normal(size=(n, side, side, 3))
-    smooth = gaussian_filter(noise, sigma=(0, 3, 3, 0))
-    return np.clip(128 + 400 * smooth, 0, 255).astype(np.uint8)
+from tests.support.photographs import photographs
+from training.jpeg import Coding, decode_jpegs, find_coding, through_jpeg
 
 
 def encoded(image: NDArray[np.uint8], **settings: object) -> bytes:
@@ -69,3 +62,29 @@ def test_noise_that_is_finer_than_the_codecs_steps_is_mostly_gone() -> None:
     noise = np.random.default_rng(0).choice([-4, 4], x.shape[:3])[..., None]
     noisy = np.clip(x + noise, 0, 255).astype(np.uint8)
     assert np.abs(through_jpeg(noisy).astype(int) - x).mean() < 2.5 < np.abs(noisy.astype(int) - x).mean()
+
+
+@pytest.mark.parametrize("quality", [50, 60, 75, 85, 92])
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4"])
+def test_the_coding_of_images_is_found_again(quality: int, subsampling: str) -> None:
+    coding = Coding(quality, subsampling)  # type: ignore[arg-type]
+    assert find_coding(through_jpeg(photographs(40), coding)) == coding
+
+
+def test_a_change_behind_the_coding_is_coded_again_and_leaves_the_coding_as_it_was() -> None:
+    coded = through_jpeg(photographs(40))
+    noise = np.random.default_rng(0).integers(-9, 10, coded.shape)
+    assert find_coding(through_jpeg(np.clip(coded + noise, 0, 255).astype(np.uint8))) == Coding()
+
+
+def test_grey_images_have_a_coding_too() -> None:
+    grey = through_jpeg(photographs(40)[..., :1], Coding(80, "4:4:4"))
+    assert find_coding(grey) == Coding(80, "4:4:4")
+
+
+def test_no_coding_is_found_where_there_was_none_or_more_than_one_or_the_blocks_moved() -> None:
+    raw = photographs(64)
+    mixed = np.concatenate([through_jpeg(raw[:32], Coding(60)), through_jpeg(raw[32:], Coding(90))])
+    shifted = np.roll(through_jpeg(raw), (3, 2), (1, 2))
+    noise = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
+    assert [find_coding(x) for x in (raw, mixed, shifted, noise, raw[:, :7], raw[:, :, :7])] == [None] * 6

@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 – PyTorch's own name for it
+from numpy.typing import NDArray
+from scipy.fft import dctn
 from sklearn.metrics import roc_auc_score
 
+from tests.support.photographs import photographs
 from tests.support.trusted import classes_of, digits
 from training.jitter import jitter
-from training.members.corruption import CORRUPTIONS, corrupt, degrade
-from training.members.integrity import INTEGRITY
+from training.jpeg import Coding, through_jpeg
+from training.members.block_spectra import BlockNetwork, block_spectra
+from training.members.corruption import CORRUPTIONS, Arrival, corrupt, degrade
+from training.members.integrity import INTEGRITY, TamperNetwork
 from training.members.out_of_fold import score_rows
 
 
@@ -77,3 +82,58 @@ def test_it_sees_a_corruption_that_it_was_never_shown() -> None:
     waved = (np.clip(clean + 0.15 * wave, 0, 1) * 255).round() / 255
     scores = [score_rows(member.scorer, torch.as_tensor(x), torch.as_tensor(labels)) for x in (clean, waved)]
     assert roc_auc_score(np.repeat([0, 1], 200), np.concatenate(scores)) > 0.9
+
+
+def files(n: int, seed: int) -> NDArray[np.uint8]:
+    return through_jpeg(photographs(n, seed=seed, grain=4))
+
+
+def as_members_see(x: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(x).permute(0, 3, 1, 2).to(torch.float32) / 255
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_spectra_are_those_of_scipy(channels: int) -> None:
+    z = torch.rand((2, channels, 17, 24), generator=generator())
+    network = BlockNetwork(channels, (17, 24))
+    found = block_spectra(z, network.kernel, network.colours).numpy().reshape(2, channels, 8, 8, 2, 3)
+    light = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+    levels = 255 * z.numpy() - 128
+    planes = levels if channels == 1 else np.einsum("pc,nchw->nphw", light, levels)
+    blocks = planes[:, :, :16].reshape(2, channels, 2, 8, 3, 8)
+    expected = dctn(blocks, axes=(3, 5), norm="ortho").transpose(0, 1, 3, 5, 2, 4)
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_what_is_made_of_coded_images_is_coded_as_they_are() -> None:
+    z = as_members_see(files(40, 0))
+    arrival = Arrival.of(z)
+    assert arrival.coding == Coding()
+    for made in (arrival.corrupted(z, generator()), arrival.degraded(z, generator())):
+        assert Arrival.of(made) == arrival
+        assert (made.shape, made.dtype) == (z.shape, z.dtype)
+    plain = Arrival.of(torch.from_numpy(large_digits(slice(0, 64))[0]))
+    assert plain == Arrival(None)
+
+
+def test_it_sees_a_change_behind_the_codec_and_no_second_coding() -> None:
+    """A sine of two pixels' period, which was never shown, 20 levels high."""
+    x = files(600, 1)
+    z, y = as_members_see(x[:300]).numpy(), np.arange(300) % 10
+    data = classes_of(z, y, folds=1)
+    member = INTEGRITY.fit(replace(data, preset=replace(data.preset, network=150)))
+    assert isinstance(member.scorer, BlockNetwork)
+    wave = 20 * np.cos(np.pi * np.arange(32))[:, None, None] * np.cos(np.pi * np.arange(32) / 2)[:, None]
+    clean = x[300:]
+    waved = through_jpeg(np.clip(clean + wave, 0, 255).astype(np.uint8))
+    labels = torch.zeros(300, dtype=torch.int64)
+    scores = [score_rows(member.scorer, as_members_see(each), labels) for each in (clean, waved, through_jpeg(clean))]
+    truth = np.repeat([0, 1], 300)
+    assert roc_auc_score(truth, np.concatenate(scores[:2])) > 0.95
+    assert abs(roc_auc_score(truth, np.concatenate(scores[::2])) - 0.5) < 0.1
+
+
+def test_images_that_were_never_coded_are_looked_at_as_they_are() -> None:
+    z, y = large_digits(slice(0, 200))
+    data = classes_of(z, y, folds=1)
+    assert isinstance(INTEGRITY.fit(replace(data, preset=replace(data.preset, network=5))).scorer, TamperNetwork)

@@ -1,21 +1,33 @@
-"""Random corruptions of images, and honest degradations: what the integrity member learns to tell apart."""
+"""Random corruptions of images, and honest degradations: what the integrity member learns to tell apart.
+
+Where the trusted images went through JPEG, both arrive as those did: coded once more, in the same way.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 – PyTorch's own name for it
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["CORRUPTIONS", "Corruption", "corrupt", "degrade"]
+from training.jpeg import Coding, find_coding, through_jpeg
+
+__all__ = ["CORRUPTIONS", "Arrival", "Corruption", "corrupt", "degrade"]
 
 Corruption = Callable[[Tensor, torch.Generator], Tensor]
 """Images (n, c, h, w) in [0, 1] → a change of the same shape, of size about 1 where it acts."""
 
 _AMPLITUDE = (0.02, 0.35)
 """Log-uniform: below .02 (5 of 255 levels) nothing can be seen even by a network, above .35 a child sees it."""
+
+_CODED_AMPLITUDE = (0.05, 0.15)
+"""The same behind JPEG, whose steps hide what is smaller; what is larger is seen by whoever sees these."""
 
 
 def _normal(z: Tensor, generator: torch.Generator) -> Tensor:
@@ -54,6 +66,17 @@ def _strokes(z: Tensor, generator: torch.Generator) -> Tensor:
     return _sign(z, generator) * (z > 0.1)
 
 
+def _mesh(z: Tensor, generator: torch.Generator, stride: int) -> Tensor:
+    """Coarse noise, spread by a random kernel: a pattern that repeats, as convolutions with a stride leave it."""
+    n, channels, h, w = z.shape
+    side = 2 * stride - 1
+    coarse = torch.randn((n, 4, -(-h // stride), -(-w // stride)), generator=generator, device=z.device)
+    kernel = torch.randn((4, channels, side, side), generator=generator, device=z.device)
+    spread = F.conv_transpose2d(coarse, kernel, stride=stride, padding=stride // 2, output_padding=stride - 1)
+    pattern = spread[:, :, :h, :w]
+    return (pattern / pattern.std((1, 2, 3), keepdim=True)).clamp(-1, 1)
+
+
 CORRUPTIONS: dict[str, Corruption] = {
     "normal noise": _normal,
     "uniform noise": _uniform,
@@ -63,18 +86,46 @@ CORRUPTIONS: dict[str, Corruption] = {
     "sparse dots": _dots,
     "noise on edges": _edges,
     "noise on strokes": _strokes,
+    "fine mesh": partial(_mesh, stride=2),
+    "coarse mesh": partial(_mesh, stride=4),
 }
 """Variety matters: trained on normal noise alone, the member misses perturbations confined to the strokes."""
 
 
-def corrupt(z: Tensor, generator: torch.Generator) -> Tensor:
-    """Every image changed by one kind of corruption, of log-uniform amplitude in [.02, .35]; 8-bit levels again."""
-    low, high = (math.log(bound) for bound in _AMPLITUDE)
-    amplitude = torch.exp(low + (high - low) * torch.rand(len(z), generator=generator, device=z.device))
+@dataclass(frozen=True)
+class Arrival:
+    """How images arrive. `coding`: the JPEG coding that all of them went through last; None: none that shows."""
+
+    coding: Coding | None
+
+    @staticmethod
+    def of(z: Tensor) -> Arrival:
+        """How `z`, images (n, c, h, w) in [0, 1], arrived."""
+        return Arrival(find_coding(_grey_levels(z)))
+
+    def corrupted(self, z: Tensor, generator: torch.Generator) -> Tensor:
+        """`corrupt`, sent as these images are."""
+        return self._sent(corrupt(z, generator, _AMPLITUDE if self.coding is None else _CODED_AMPLITUDE))
+
+    def degraded(self, z: Tensor, generator: torch.Generator) -> Tensor:
+        """`degrade`, sent as these images are."""
+        return self._sent(degrade(z, generator))
+
+    def _sent(self, z: Tensor) -> Tensor:
+        if self.coding is None:
+            return z
+        coded = torch.from_numpy(through_jpeg(_grey_levels(z), self.coding))
+        return coded.to(z.device).permute(0, 3, 1, 2).to(z.dtype) / 255
+
+
+def corrupt(z: Tensor, generator: torch.Generator, amplitude: tuple[float, float] = _AMPLITUDE) -> Tensor:
+    """Every image changed by one kind of corruption, log-uniform in the range `amplitude`; 8-bit levels again."""
+    low, high = (math.log(bound) for bound in amplitude)
+    size = torch.exp(low + (high - low) * torch.rand(len(z), generator=generator, device=z.device))
     kind = torch.randint(len(CORRUPTIONS), (len(z),), generator=generator, device=z.device)
     change = torch.stack([corruption(z, generator) for corruption in CORRUPTIONS.values()])
     chosen = change[kind, torch.arange(len(z), device=z.device)]
-    return _levels(z + amplitude[:, None, None, None] * chosen)
+    return _levels(z + size[:, None, None, None] * chosen)
 
 
 def degrade(z: Tensor, generator: torch.Generator) -> Tensor:
@@ -89,3 +140,9 @@ def degrade(z: Tensor, generator: torch.Generator) -> Tensor:
 def _levels(z: Tensor) -> Tensor:
     """Back to 8 bits: a clean image has 256 levels, and the network must not learn to count them."""
     return (z.clamp(0, 1) * 255).round() / 255
+
+
+def _grey_levels(z: Tensor) -> NDArray[np.uint8]:
+    """Images (n, c, h, w) in [0, 1] as uint8 (n, h, w, c)."""
+    levels = (255 * z).round().to(torch.uint8).permute(0, 2, 3, 1)
+    return np.ascontiguousarray(levels.cpu().numpy())

@@ -9,7 +9,8 @@ import torch.nn.functional as F  # noqa: N812 – PyTorch's own name for it
 from torch import Tensor, nn
 
 from guard.spec import InputSpec
-from training.members.corruption import corrupt, degrade
+from training.members.block_spectra import BlockNetwork
+from training.members.corruption import Arrival
 from training.members.member import FittedMember, Member, TrustedData
 from training.members.out_of_fold import cross_fit
 from training.networks import BatchLoss, Recipe, seeded, train
@@ -57,20 +58,25 @@ def _fit(data: TrustedData) -> FittedMember:
     """Learns to tell trusted images from randomly corrupted trusted images; no attack is used.
 
     Half of each batch stays clean (a part of it honestly degraded, see `corruption`), the other half is corrupted.
+    Where the trusted images were JPEG files that were coded alike, both halves are coded once more in that way, and
+    the network looks at the spectra of the codec's blocks.
     """
+    arrival = Arrival.of(data.z)
+    build = TamperNetwork if arrival.coding is None else BlockNetwork
 
     def learn(z: Tensor, y: Tensor, seed: int, name: str) -> tuple[nn.Module, list[float]]:
-        network = seeded(lambda: TamperNetwork(z.shape[1], (z.shape[2], z.shape[3])), seed).to(data.device)
+        network = seeded(lambda: build(z.shape[1], (z.shape[2], z.shape[3])), seed).to(data.device)
         recipe = Recipe(data.preset.network, data.preset.batch, _RATE)
-        return network, train(network, _loss(network), z, y, recipe, seed, data.progress, f"integrity, {name}")
+        loss = _loss(network, arrival)
+        return network, train(network, loss, z, y, recipe, seed, data.progress, f"integrity, {name}")
 
     return cross_fit(data, learn).member()
 
 
-def _loss(network: nn.Module) -> BatchLoss:
+def _loss(network: nn.Module, arrival: Arrival) -> BatchLoss:
     def loss(z: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
         half = len(z) // 2
-        images = torch.cat([degrade(z[:half], generator), corrupt(z[half:], generator)])
+        images = torch.cat([arrival.degraded(z[:half], generator), arrival.corrupted(z[half:], generator)])
         tampered = (torch.arange(len(z), device=z.device) >= half).to(z.dtype)
         return F.binary_cross_entropy_with_logits(network(images, y), tampered)
 
