@@ -61,7 +61,7 @@ def test_a_row_alone_is_the_row_among_others() -> None:
 
 
 def test_settings_travel_as_cases() -> None:
-    given = settings("random-flip", damage=False)
+    given = settings("random-flip", damage=False, methods=("deep-knn",))
     cases = as_cases(given)
     assert Setting.model_validate(json.loads(json.dumps(cases[0].settings))) == given[0]
     assert "training.attacks.random_flip" in cases[0].sources
