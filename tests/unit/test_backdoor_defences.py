@@ -79,7 +79,7 @@ def test_the_network_that_is_handed_over_has_learnt_the_digits_and_the_backdoor(
 
 
 def test_names_are_unique_and_every_defence_says_what_it_needs() -> None:
-    assert len({defence.name for defence in BACKDOOR_DEFENCES}) == len(BACKDOOR_DEFENCES) == 7
+    assert len({defence.name for defence in BACKDOOR_DEFENCES}) == len(BACKDOOR_DEFENCES) == 9
     assert all(defence.needs and defence.description for defence in BACKDOOR_DEFENCES)
 
 
@@ -100,7 +100,7 @@ def test_same_input_same_weights_and_nothing_that_was_given_changes(defence: Bac
 
 @pytest.mark.parametrize(
     ("name", "most_success", "least_accuracy"),
-    [("fine-pruning", 0.3, 0.88), ("scan-ft", 0.05, 0.93)],
+    [("meca", 0.1, 0.9), ("meca-relabelled", 0.1, 0.9), ("fine-pruning", 0.3, 0.88), ("scan-ft", 0.05, 0.93)],
 )
 def test_a_defence_lowers_the_success_of_the_attack(name: str, most_success: float, least_accuracy: float) -> None:
     (defence,) = (defence for defence in BACKDOOR_DEFENCES if defence.name == name)

@@ -18,7 +18,7 @@ __all__ = ["BY_CLAIM", "BY_SENSITIVITY", "Half", "Unlearning", "claimed_probabil
 BY_SENSITIVITY = (0.1, 0.2)
 """α_t, the share of rows taken for clean in the first rounds: those that an adversarial change moves most; ours."""
 
-BY_CLAIM = (0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9)
+BY_CLAIM = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.95)
 """α_t in the rounds after them: those whose label the other network believes least; ours."""
 
 _ROUND = Schedule(2, (), rate=1e-3)
@@ -49,9 +49,7 @@ class Unlearning:
 
     def __call__(self, epoch: int, network: nn.Module, curriculum: Curriculum) -> None:  # noqa: ARG002 – a hook
         """See `Hook`."""
-        shift = torch.randint(
-            1, self.classes, self.clean.shape, generator=self.generator, device=self.generator.device
-        )
+        shift = torch.randint(1, self.classes, self.clean.shape, generator=self.generator, device=self.generator.device)
         curriculum.relabel(self.clean, (self.y[self.clean] + shift) % self.classes)
         curriculum.reweight(self.clean, (len(self.y) - len(self.clean)) / len(self.clean))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from guard.errors import WrongUse
 from training.attacks.domain import is_image_classes
 from training.defences.backdoor_defence import BackdoorDefence, Doubtful
 from training.defences.cleansing import Cleanser, Cleansing
+from training.defences.meca.confirmation import Confirmation
 from training.defences.meca.enhancement import Half, enhance
 from training.defences.robust_training import (
     Augment,
@@ -36,7 +37,6 @@ __all__ = [
     "cleanse_by_consistency",
     "relabel_and_relearn",
     "train_meca",
-    "train_on_clean",
 ]
 
 FROM_PROBABILITY = 0.5
@@ -70,25 +70,32 @@ def train_meca(
 ) -> Meca:
     """A network that is trained on what of `rows`, images, is found clean; neither clean rows nor a rate are given.
 
-    1. Two networks are trained, each on its half of the rows, for twice as many epochs as `schedule` has; `second`:
-    bool (n,), which rows are the second half. 2. Both are enhanced. 3. Rows to which the network that has not seen them
-    gives their label with at least `FROM_PROBABILITY` are suspected. 4. A new network is trained on the others.
+    1. Two networks are trained, each on its half of the rows; `second`: bool (n,), which rows are the second half.
+    2. Both are enhanced. 3. Rows to which the network that has not seen them gives their label with at least
+    `FROM_PROBABILITY` are suspected. 4. A new network learns the others; from the first fall of its rate on it learns
+    those, too, that it reads as labelled no worse than others (`confirmed`).
     Raises WrongUse for tables, whose columns have no patches; else as `train_plain` does.
 
     Differs from the paper: halves, see `enhance`; there a row is poison where the network that learnt from it reads it
-    as labelled.
+    as labelled, and nothing is confirmed, so that clean rows which resemble each other are left out, too.
     """
     if not rows.images:
         raise WrongUse("MeCa changes patches of images; tables have none")
-    longer = replace(schedule, epochs=2 * schedule.epochs, drops=tuple(2 * drop for drop in schedule.drops))
     halves = tuple(
-        _half(rows, torch.nonzero(chosen).squeeze(1), longer, seed + which, build, augment, progress)
+        _half(rows, torch.nonzero(chosen).squeeze(1), schedule, seed + which, build, augment, progress)
         for which, chosen in enumerate((~second, second))
     )
     score = enhance((halves[0], halves[1]), seed, progress)
-    suspected = score >= FROM_PROBABILITY
-    network = train_on_clean(rows, suspected, schedule, seed, build=build, augment=augment, progress=progress)
-    return Meca(network, score, suspected)
+    doubt = Confirmation.of(rows, score >= FROM_PROBABILITY, _verdict_at(schedule), seed)
+    network, _ = train_plain(
+        rows, schedule, seed, build=build, hook=doubt, augment=augment, progress=progress, name="meca, clean rows"
+    )
+    return Meca(network, score, doubt.suspected)
+
+
+def _verdict_at(schedule: Schedule) -> int:
+    """The epoch after the first fall of the rate: the network has settled, and time is left to learn from the rest."""
+    return schedule.drops[0] + 1 if schedule.drops else schedule.epochs // 2
 
 
 def _half(
@@ -104,27 +111,6 @@ def _half(
     name = "meca, one half"
     network, _ = train_plain(own, schedule, seed, build=build, augment=augment, progress=progress, name=name)
     return Half(own, at, network)
-
-
-def train_on_clean(
-    rows: Rows,
-    suspected: Tensor,
-    schedule: Schedule,
-    seed: int,
-    *,
-    build: Build = body,
-    augment: Augment | None = None,
-    progress: Progress | None = None,
-) -> nn.Module:
-    """Step 4: a new network on the rows that are not `suspected`, bool (n,). Raises TrainingFailed where all are."""
-
-    def leave_out(epoch: int, network: nn.Module, curriculum: Curriculum) -> None:  # noqa: ARG001 – a hook
-        curriculum.drop(suspected)
-
-    network, _ = train_plain(
-        rows, schedule, seed, build=build, hook=leave_out, augment=augment, progress=progress, name="meca, clean rows"
-    )
-    return network
 
 
 def relabel_and_relearn(network: nn.Module, rows: Rows, suspected: Tensor, seed: int) -> Tensor:
@@ -143,9 +129,10 @@ def relabel_and_relearn(network: nn.Module, rows: Rows, suspected: Tensor, seed:
 def cleanse_by_consistency(
     rows: Rows, fold: NDArray[np.int8], seed: int, progress: Progress | None = None
 ) -> Cleansing:
-    """Suspected is what networks that fit poison alone, and have not seen a row, read as it is labelled.
+    """Suspected is what networks that fit poison alone read as it is labelled, and one that fits the rest does not.
 
-    The score is their probability of that label. Halves are even and odd folds. Raises as `train_meca` does.
+    The score is the probability of that label by the former, which have not seen the row. Halves are even and odd
+    folds. Raises as `train_meca` does.
     """
     second = torch.from_numpy(fold % 2 == 1).to(rows.z.device)
     found = train_meca(rows, second, Schedule().for_rows(len(rows)), seed, progress=progress)
