@@ -100,7 +100,7 @@ def test_same_input_same_weights_and_nothing_that_was_given_changes(defence: Bac
 
 @pytest.mark.parametrize(
     ("name", "most_success", "least_accuracy"),
-    [("meca", 0.1, 0.9), ("meca-relabelled", 0.1, 0.9), ("fine-pruning", 0.3, 0.88), ("scan-ft", 0.05, 0.93)],
+    [("fine-pruning", 0.3, 0.88), ("scan-ft", 0.05, 0.93)],
 )
 def test_a_defence_lowers_the_success_of_the_attack(name: str, most_success: float, least_accuracy: float) -> None:
     (defence,) = (defence for defence in BACKDOOR_DEFENCES if defence.name == name)

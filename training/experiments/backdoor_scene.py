@@ -64,8 +64,8 @@ class BackdoorGround(BaseModel):
 class BackdoorScene:
     """What one group shares, and the truth about it.
 
-    `seconds`: training of `doubtful.network`. `poisoned`: bool (n,), which of its rows are, covers among them; no
-    defence is told. `test`: clean rows, never seen. `trigger`: None without an attack.
+    `seconds`: of the processor, for training `doubtful.network`. `poisoned`: bool (n,), which of its rows are, covers
+    among them; no defence is told. `test`: clean rows, never seen. `trigger`: None without an attack.
     """
 
     doubtful: Doubtful
@@ -103,9 +103,9 @@ def set_backdoor_scene(ground: BackdoorGround, seed: int) -> BackdoorScene:
         schedule=Schedule(ground.epochs, (int(0.6 * ground.epochs), int(0.85 * ground.epochs)), _BATCH),
         seed=seed,
     )
-    network, began = new_network(doubtful), time.perf_counter()
+    network, began = new_network(doubtful), time.process_time()
     train_robustly(network, Curriculum.of(doubtful.rows), doubtful.schedule, seed)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     poisoned = torch.arange(ground.rows, device=device) >= ground.rows - count
     return BackdoorScene(replace(doubtful, network=network), poisoned, seconds, drawn.test, trigger, dataset)
 

@@ -41,8 +41,8 @@ _RATIO = 0.05
 def _run(cases: Sequence[Case], seed: int, progress: Progress) -> Iterator[Row]:
     """One row for each case of a group, which share the poisoned rows and the network that was trained plainly on them.
 
-    `accuracy`, `success`: see `BackdoorScene.figures`. `seconds`: what the method took beside that plain training; of
-    `none`, the plain training itself.
+    `accuracy`, `success`: see `BackdoorScene.figures`. `seconds`: what the method took beside that plain training, of
+    the processor; of `none`, the plain training itself; of a second form of a method, what it took beside the first.
     """
     with deterministic():
         scene = set_backdoor_scene(BackdoorGround.model_validate(cases[0].settings["ground"]), seed)
@@ -51,9 +51,9 @@ def _run(cases: Sequence[Case], seed: int, progress: Progress) -> Iterator[Row]:
 
 
 def _row(method: str, scene: BackdoorScene) -> Row:
-    began = time.perf_counter()
+    began = time.process_time()
     network = _network(method, scene)
-    seconds = scene.seconds if method == _NONE else time.perf_counter() - began
+    seconds = scene.seconds if method == _NONE else time.process_time() - began
     return {"trained": len(scene.doubtful.rows), "seconds": round(seconds, 2), **scene.figures(network)}
 
 

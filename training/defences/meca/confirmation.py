@@ -18,7 +18,7 @@ HELD_OUT = 0.25
 the suspected ones."""
 
 LEAST_HELD_OUT = 5
-"""With fewer rows of a class nothing can be compared, and what is suspected stays so."""
+"""With fewer rows of a class nothing can be compared. What is alike in all of a class is what its label means."""
 
 _LEVEL = 0.01
 
@@ -64,7 +64,7 @@ def confirmed(suspected: Tensor, held_out: Tensor, right: Tensor, y: Tensor) -> 
     for label in torch.unique(y[suspected]):
         own = y == label
         asked, others = right[own & suspected], right[own & held_out]
-        if len(others) >= LEAST_HELD_OUT and not _read_seldom(asked, others):
+        if len(others) < LEAST_HELD_OUT or not _read_seldom(asked, others):
             found[own] = False
     return found
 

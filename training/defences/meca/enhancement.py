@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,11 @@ __all__ = ["BY_CLAIM", "BY_SENSITIVITY", "Half", "Unlearning", "claimed_probabil
 BY_SENSITIVITY = (0.1, 0.2)
 """α_t, the share of rows taken for clean in the first rounds: those that an adversarial change moves most; ours."""
 
-BY_CLAIM = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9, 0.95)
+BY_CLAIM = (0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.9, 0.9, 0.95)
 """α_t in the rounds after them: those whose label the other network believes least; ours."""
 
 _ROUND = Schedule(2, (), rate=1e-3)
+_LEAST_STEPS = 40
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,13 @@ def enhance(halves: tuple[Half, Half], seed: int, progress: Progress | None = No
             generator = torch.Generator(half.rows.z.device).manual_seed(seed + 2 * number + which)
             score = sensitivity(half.network, half.rows.z, generator) if sensitive else -believed[half.at]
             unlearning = Unlearning(partition(score, share), half.rows.y, half.rows.classes, generator)
-            train_robustly(half.network, Curriculum.of(half.rows), _ROUND, seed + number, hook=unlearning)
+            train_robustly(half.network, Curriculum.of(half.rows), _round(len(half.at)), seed + number, hook=unlearning)
     return _claimed_by_the_other(halves, n)
+
+
+def _round(rows: int) -> Schedule:
+    """Two epochs, or more where rows are so few that these are less than 40 steps."""
+    return replace(_ROUND, epochs=max(_ROUND.epochs, math.ceil(_LEAST_STEPS / math.ceil(rows / _ROUND.batch))))
 
 
 def _claimed_by_the_other(halves: tuple[Half, Half], n: int) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -70,10 +72,11 @@ def train_meca(
 ) -> Meca:
     """A network that is trained on what of `rows`, images, is found clean; neither clean rows nor a rate are given.
 
-    1. Two networks are trained, each on its half of the rows; `second`: bool (n,), which rows are the second half.
-    2. Both are enhanced. 3. Rows to which the network that has not seen them gives their label with at least
-    `FROM_PROBABILITY` are suspected. 4. A new network learns the others; from the first fall of its rate on it learns
-    those, too, that it reads as labelled no worse than others (`confirmed`).
+    1. Two networks are trained, each on its half of the rows, in as many steps as `schedule` has for all of them;
+    `second`: bool (n,), which rows are the second half. 2. Both are enhanced. 3. Rows to which the network that has
+    not seen them gives their label with at least `FROM_PROBABILITY` are suspected. 4. A new network learns the others;
+    from the first fall of its rate on it learns those, too, that it reads as labelled no worse than others
+    (`confirmed`).
     Raises WrongUse for tables, whose columns have no patches; else as `train_plain` does.
 
     Differs from the paper: halves, see `enhance`; there a row is poison where the network that learnt from it reads it
@@ -81,8 +84,9 @@ def train_meca(
     """
     if not rows.images:
         raise WrongUse("MeCa changes patches of images; tables have none")
+    longer = replace(schedule, epochs=2 * schedule.epochs, drops=tuple(2 * drop for drop in schedule.drops))
     halves = tuple(
-        _half(rows, torch.nonzero(chosen).squeeze(1), schedule, seed + which, build, augment, progress)
+        _half(rows, torch.nonzero(chosen).squeeze(1), longer, seed + which, build, augment, progress)
         for which, chosen in enumerate((~second, second))
     )
     score = enhance((halves[0], halves[1]), seed, progress)
@@ -145,14 +149,16 @@ MECA_CLEANSER = Cleanser(
     name="meca",
     description="networks that unlearnt the task, and never saw a row, still read it as it is labelled",
     finds="triggers that many rows carry",
-    blind_to="poison that shares no pattern",
+    blind_to="poison that shares no pattern, and a class that is poison throughout",
     applies=is_image_classes,
     run=cleanse_by_consistency,
 )
 """MeCa as a method of cleansing."""
 
 
+@lru_cache(maxsize=1)
 def _meca_of(doubtful: Doubtful) -> Meca:
+    """The same for both defences below, which a table asks for one after the other."""
     rows = doubtful.rows
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(doubtful.seed))
     second = (order % 2 == 1).to(rows.z.device)
@@ -165,8 +171,9 @@ def _run(doubtful: Doubtful) -> nn.Module:
 
 def _run_relabelled(doubtful: Doubtful) -> nn.Module:
     found = _meca_of(doubtful)
-    relabel_and_relearn(found.network, doubtful.rows, found.suspected, doubtful.seed)
-    return found.network
+    network = copy.deepcopy(found.network)
+    relabel_and_relearn(network, doubtful.rows, found.suspected, doubtful.seed)
+    return network
 
 
 MECA = BackdoorDefence(
