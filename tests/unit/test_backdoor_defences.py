@@ -79,7 +79,7 @@ def test_the_network_that_is_handed_over_has_learnt_the_digits_and_the_backdoor(
 
 
 def test_names_are_unique_and_every_defence_says_what_it_needs() -> None:
-    assert len({defence.name for defence in BACKDOOR_DEFENCES}) == len(BACKDOOR_DEFENCES) == 7
+    assert len({defence.name for defence in BACKDOOR_DEFENCES}) == len(BACKDOOR_DEFENCES) == 9
     assert all(defence.needs and defence.description for defence in BACKDOOR_DEFENCES)
 
 

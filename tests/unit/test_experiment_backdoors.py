@@ -4,6 +4,7 @@ import importlib
 
 import numpy as np
 import pytest
+import torch
 
 from training.attacks import BACKDOORS, AttackerRows
 from training.datasets import load_digits_images
@@ -24,7 +25,7 @@ def ground(attack: str | None, epochs: int = 1) -> BackdoorGround:
 def test_every_attack_meets_every_method_on_one_ground_each() -> None:
     cases = BACKDOOR_TABLES.cases("small")
     first = [case for case in cases if "5 %, resnet8, cifar10" in case.name]
-    assert len(first) == (len(BACKDOORS) + 1) * (len(BACKDOOR_DEFENCES) + 1)
+    assert len(first) == (len(BACKDOORS) + 1) * (len(BACKDOOR_DEFENCES) + 2)
     assert len({case.group for case in first}) == len(BACKDOORS) + 1
     groups = [case.group for case in cases]
     assert groups == sorted(groups, key=groups.index)
@@ -57,9 +58,9 @@ def test_covers_come_on_top_of_five_per_cent(attack: str) -> None:
 
 def test_one_group_gives_one_row_for_each_case_with_its_figures() -> None:
     settings = {"ground": ground("badnet").model_dump(mode="json")}
-    cases = [Case(name, settings | {"method": name}, (__name__,)) for name in ("none", "clp")]
+    cases = [Case(name, settings | {"method": name}, (__name__,)) for name in ("none", "clean part", "clp")]
     rows = list(BACKDOOR_TABLES.run(cases, 0, Silent()))
-    assert [row["trained"] for row in rows] == [300, 300]
+    assert [row["trained"] for row in rows] == [300, 300, 300]
     assert all(0 <= float(str(row[name])) <= 1 for row in rows for name in ("accuracy", "success"))
     assert float(str(rows[0]["seconds"])) > 0
 
@@ -71,3 +72,8 @@ def test_without_an_attack_nothing_is_poisoned_and_there_is_no_success() -> None
     assert len(clean.doubtful.rows) == len(poisoned.doubtful.rows) == 300
     assert int((poisoned.doubtful.rows.y == 1).sum() - (clean.doubtful.rows.y == 1).sum()) == 15
     assert len(clean.doubtful.reserved) == 15
+    assert not clean.poisoned.any()
+    planted = poisoned.doubtful.rows.select(torch.nonzero(poisoned.poisoned).squeeze(1))
+    assert planted.y.tolist() == [1] * 15
+    there = {row.numpy().tobytes() for row in clean.doubtful.rows.z}
+    assert [row.numpy().tobytes() in there for row in poisoned.doubtful.rows.z] == (~poisoned.poisoned).tolist()

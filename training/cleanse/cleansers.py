@@ -7,10 +7,11 @@ from guard.spec import InputSpec
 from training.defences.cleansing import Cleanser
 from training.defences.epic.train import EPIC_CLEANSER
 from training.defences.lgm.train import LGM_CLEANSER
+from training.defences.meca.train import MECA_CLEANSER
 
 __all__ = ["CLEANSERS", "choose_cleanser"]
 
-CLEANSERS: dict[str, Cleanser] = {cleanser.name: cleanser for cleanser in (LGM_CLEANSER, EPIC_CLEANSER)}
+CLEANSERS: dict[str, Cleanser] = {cleanser.name: cleanser for cleanser in (LGM_CLEANSER, EPIC_CLEANSER, MECA_CLEANSER)}
 """Every method of cleansing; adding one touches its folder and this line. `auto` takes the first that applies."""
 
 

@@ -21,7 +21,7 @@ def cleanse(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="A snapshot, or a file or folder to make one from.")],
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write; it must not exist.")],
-    method: Annotated[str, typer.Option(help="epic, lgm, or auto, which explains what it chose.")] = "auto",
+    method: Annotated[str, typer.Option(help="lgm, epic, meca, or auto, which explains what it chose.")] = "auto",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same outcome.")] = 0,
     label: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The label's column, where DATA is a CSV or Parquet file.")

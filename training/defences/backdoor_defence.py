@@ -21,9 +21,9 @@ Its last child alone maps features (batch, h) to logits.
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Doubtful:
-    """What a defence is given.
+    """What a defence is given. Equal to nothing but itself.
 
     `rows`: images and labels, poison among them. `reserved`: a few rows known to be clean, none of them in `rows`;
     methods that need none leave them alone. `network`: made by `build`, trained on `rows` by `schedule`, and never

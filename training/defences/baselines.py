@@ -14,6 +14,7 @@ from training.defences.duti import DUTI
 from training.defences.fine_pruning import FINE_PRUNING
 from training.defences.fine_tuning import FINE_TUNING
 from training.defences.label_sanitisation import LABEL_SANITISATION
+from training.defences.meca.train import MECA, MECA_RELABELLED
 from training.defences.scan import SCAN_FT
 from training.defences.sever import SEVER
 from training.defences.trim import TRIM
@@ -23,5 +24,15 @@ __all__ = ["BACKDOOR_DEFENCES", "DEFENCES"]
 DEFENCES: tuple[Defence, ...] = (DEEP_KNN, CENTROID, CENTROID_UNTRUSTED, LABEL_SANITISATION, DUTI, TRIM, SEVER)
 """Every baseline defence; adding one touches its file and this list."""
 
-BACKDOOR_DEFENCES: tuple[BackdoorDefence, ...] = (FINE_TUNING, FINE_PRUNING, CUTMIX, CLP, DBR, SCAN_FT, ABL)
+BACKDOOR_DEFENCES: tuple[BackdoorDefence, ...] = (
+    MECA,
+    MECA_RELABELLED,
+    FINE_TUNING,
+    FINE_PRUNING,
+    CUTMIX,
+    CLP,
+    DBR,
+    SCAN_FT,
+    ABL,
+)
 """Every defence that makes a network without backdoor; adding one touches its file and this list."""

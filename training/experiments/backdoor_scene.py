@@ -62,9 +62,14 @@ class BackdoorGround(BaseModel):
 
 @dataclass(frozen=True)
 class BackdoorScene:
-    """`seconds`: training of `doubtful.network`. `test`: clean rows, never seen. `trigger`: None without an attack."""
+    """What one group shares, and the truth about it.
+
+    `seconds`: of the processor, for training `doubtful.network`. `poisoned`: bool (n,), which of its rows are, covers
+    among them; no defence is told. `test`: clean rows, never seen. `trigger`: None without an attack.
+    """
 
     doubtful: Doubtful
+    poisoned: torch.Tensor
     seconds: float
     test: tuple[Inputs, Labels]
     trigger: Trigger | None
@@ -88,7 +93,7 @@ def set_backdoor_scene(ground: BackdoorGround, seed: int) -> BackdoorScene:
     """Draws rows, poisons them and trains a network on them. The same data, rows and seed give the same clean rows."""
     drawn = draw_doubtful_rows(ground.data, ground.rows, seed)
     dataset, reserved = drawn.dataset, drawn.rest[: max(1, round(_RESERVED * ground.rows))]
-    rows, trigger = _poisoned(ground, drawn, seed)
+    rows, count, trigger = _poisoned(ground, drawn, seed)
     device = resolve_device(ground.device)
     doubtful = Doubtful(
         rows=_on(rows, dataset, device),
@@ -98,20 +103,23 @@ def set_backdoor_scene(ground: BackdoorGround, seed: int) -> BackdoorScene:
         schedule=Schedule(ground.epochs, (int(0.6 * ground.epochs), int(0.85 * ground.epochs)), _BATCH),
         seed=seed,
     )
-    network, began = new_network(doubtful), time.perf_counter()
+    network, began = new_network(doubtful), time.process_time()
     train_robustly(network, Curriculum.of(doubtful.rows), doubtful.schedule, seed)
-    seconds = time.perf_counter() - began
-    return BackdoorScene(replace(doubtful, network=network), seconds, drawn.test, trigger, dataset)
+    seconds = time.process_time() - began
+    poisoned = torch.arange(ground.rows, device=device) >= ground.rows - count
+    return BackdoorScene(replace(doubtful, network=network), poisoned, seconds, drawn.test, trigger, dataset)
 
 
-def _poisoned(ground: BackdoorGround, drawn: DoubtfulRows, seed: int) -> tuple[tuple[Inputs, Labels], Trigger | None]:
-    """The training rows with the poison among them, as it arrives."""
+def _poisoned(
+    ground: BackdoorGround, drawn: DoubtfulRows, seed: int
+) -> tuple[tuple[Inputs, Labels], int, Trigger | None]:
+    """The training rows, as they arrive, the last so many of them poison."""
     rows = drawn.train
     if ground.attack is None:
-        return (rows.x, rows.y), None
+        return (rows.x, rows.y), 0, None
     count = round(ground.ratio * len(rows.y) * (1 + COVERS.get(ground.attack, 0)))
     poison = poison_of(drawn, ground.attack, count, seed)
-    return poisoned_rows(rows, poison, np.arange(len(rows.y))), poison.trigger
+    return poisoned_rows(rows, poison, np.arange(len(rows.y))), count, poison.trigger
 
 
 def _on(rows: tuple[Inputs, Labels], dataset: Dataset, device: torch.device) -> Rows:

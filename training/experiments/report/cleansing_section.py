@@ -27,7 +27,7 @@ def cleansing_table(evidence: Evidence) -> str:
 
 
 def backdoor_table(evidence: Evidence) -> str:
-    """Accuracy and success of every attack after every defence, then the mean over the attacks; empty without any."""
+    """Accuracy and success of every attack after every defence, the mean of the first ground's; empty without any."""
     cells: dict[tuple[str, ...], dict[str, tuple[float, float | None]]] = {}
     for settings, found in _measured(evidence, "backdoors"):
         ground = settings["ground"]
@@ -36,12 +36,11 @@ def backdoor_table(evidence: Evidence) -> str:
         cells.setdefault(place, {})[settings["method"]] = found["accuracy"]["mean"], _mean(found, "success")
     methods = list(dict.fromkeys(method for row in cells.values() for method in row))
     rows = [(*place, *(_pair(row.get(method)) for method in methods)) for place, row in cells.items()]
-    table = [
-        row for place, row in cells.items() if place[1] == "5%" and place[0] != "no attack" and "cifar10" in place[2]
-    ]
+    ground = next((place[1:] for place in cells), ())
+    table = [row for place, row in cells.items() if place[1:] == ground and place[0] != "no attack"]
     means = (_pair(_mean_pair([row[method] for row in table if method in row])) for method in methods)
     header = ("attack", "ratio", "data", *methods)
-    return markdown(header, [*rows, ("**mean**", "5%", "cifar10", *means)]) if rows else ""
+    return markdown(header, [*rows, ("**mean**", *ground, *means)]) if rows else ""
 
 
 def _measured(evidence: Evidence, experiment: str) -> Iterator[_Row]:

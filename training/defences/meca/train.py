@@ -1,0 +1,193 @@
+"""Training without clean data on rows that may hold a backdoor: find the poison, leave it out, give it right labels."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from guard.errors import WrongUse
+from training.attacks.domain import is_image_classes
+from training.defences.backdoor_defence import BackdoorDefence, Doubtful
+from training.defences.cleansing import Cleanser, Cleansing
+from training.defences.meca.confirmation import Confirmation
+from training.defences.meca.enhancement import Half, enhance
+from training.defences.robust_training import (
+    Augment,
+    Build,
+    Curriculum,
+    Schedule,
+    logits_in_pieces,
+    train_plain,
+    train_robustly,
+)
+from training.networks import body
+from training.progress import Progress
+from training.rows import Rows
+
+__all__ = [
+    "FROM_PROBABILITY",
+    "MECA",
+    "MECA_CLEANSER",
+    "MECA_RELABELLED",
+    "Meca",
+    "cleanse_by_consistency",
+    "relabel_and_relearn",
+    "train_meca",
+]
+
+FROM_PROBABILITY = 0.5
+"""Probability from which a row is suspected: the network that fits poison alone is surer of its label than not."""
+
+_RELEARN = Schedule(5, (), rate=4e-4)
+
+
+@dataclass(frozen=True)
+class Meca:
+    """What came of it.
+
+    `network`: trained on the rows found clean. `score`: (n,) in [0, 1], the probability that the enhanced network which
+    has not seen a row gives to its label, high for poison. `suspected`: bool (n,).
+    """
+
+    network: nn.Module
+    score: Tensor
+    suspected: Tensor
+
+
+def train_meca(
+    rows: Rows,
+    second: Tensor,
+    schedule: Schedule,
+    seed: int,
+    *,
+    build: Build = body,
+    augment: Augment | None = None,
+    progress: Progress | None = None,
+) -> Meca:
+    """A network that is trained on what of `rows`, images, is found clean; neither clean rows nor a rate are given.
+
+    1. Two networks are trained, each on its half of the rows, in as many steps as `schedule` has for all of them;
+    `second`: bool (n,), which rows are the second half. 2. Both are enhanced. 3. Rows to which the network that has
+    not seen them gives their label with at least `FROM_PROBABILITY` are suspected. 4. A new network learns the others;
+    from the first fall of its rate on it learns those, too, that it reads as labelled no worse than others
+    (`confirmed`).
+    Raises WrongUse for tables, whose columns have no patches; else as `train_plain` does.
+
+    Differs from the paper: halves, see `enhance`; there a row is poison where the network that learnt from it reads it
+    as labelled, and nothing is confirmed, so that clean rows which resemble each other are left out, too.
+    """
+    if not rows.images:
+        raise WrongUse("MeCa changes patches of images; tables have none")
+    longer = replace(schedule, epochs=2 * schedule.epochs, drops=tuple(2 * drop for drop in schedule.drops))
+    halves = tuple(
+        _half(rows, torch.nonzero(chosen).squeeze(1), longer, seed + which, build, augment, progress)
+        for which, chosen in enumerate((~second, second))
+    )
+    score = enhance((halves[0], halves[1]), seed, progress)
+    doubt = Confirmation.of(rows, score >= FROM_PROBABILITY, _verdict_at(schedule), seed)
+    network, _ = train_plain(
+        rows, schedule, seed, build=build, hook=doubt, augment=augment, progress=progress, name="meca, clean rows"
+    )
+    return Meca(network, score, doubt.suspected)
+
+
+def _verdict_at(schedule: Schedule) -> int:
+    """The epoch after the first fall of the rate: the network has settled, and time is left to learn from the rest."""
+    return schedule.drops[0] + 1 if schedule.drops else schedule.epochs // 2
+
+
+def _half(
+    rows: Rows,
+    at: Tensor,
+    schedule: Schedule,
+    seed: int,
+    build: Build,
+    augment: Augment | None,
+    progress: Progress | None,
+) -> Half:
+    own = rows.select(at)
+    name = "meca, one half"
+    network, _ = train_plain(own, schedule, seed, build=build, augment=augment, progress=progress, name=name)
+    return Half(own, at, network)
+
+
+def relabel_and_relearn(network: nn.Module, rows: Rows, suspected: Tensor, seed: int) -> Tensor:
+    """Step 5: `network` reads the `suspected` rows, and goes on learning from all rows under those labels, in place.
+
+    Returns the labels of all rows, int64 (n,): the claimed ones of clean rows, the readings of suspected ones.
+    """
+    curriculum = Curriculum.of(rows)
+    at = torch.nonzero(suspected).squeeze(1)
+    if len(at):
+        curriculum.relabel(at, logits_in_pieces(network, rows.z[at]).argmax(1))
+    train_robustly(network, curriculum, _RELEARN, seed, name="meca, relearning")
+    return curriculum.y
+
+
+def cleanse_by_consistency(
+    rows: Rows, fold: NDArray[np.int8], seed: int, progress: Progress | None = None
+) -> Cleansing:
+    """Suspected is what networks that fit poison alone read as it is labelled, and one that fits the rest does not.
+
+    The score is the probability of that label by the former, which have not seen the row. Halves are even and odd
+    folds. Raises as `train_meca` does.
+    """
+    second = torch.from_numpy(fold % 2 == 1).to(rows.z.device)
+    found = train_meca(rows, second, Schedule().for_rows(len(rows)), seed, progress=progress)
+    suggested = logits_in_pieces(found.network, rows.z).argmax(1)
+    score = found.score.double().cpu().numpy()
+    return Cleansing(score, found.suspected.cpu().numpy(), suggested.cpu().numpy(), found.network)
+
+
+MECA_CLEANSER = Cleanser(
+    name="meca",
+    description="networks that unlearnt the task, and never saw a row, still read it as it is labelled",
+    finds="triggers that many rows carry",
+    blind_to="poison that shares no pattern, and a class that is poison throughout",
+    applies=is_image_classes,
+    run=cleanse_by_consistency,
+)
+"""MeCa as a method of cleansing."""
+
+
+@lru_cache(maxsize=1)
+def _meca_of(doubtful: Doubtful) -> Meca:
+    """The same for both defences below, which a table asks for one after the other."""
+    rows = doubtful.rows
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(doubtful.seed))
+    second = (order % 2 == 1).to(rows.z.device)
+    return train_meca(rows, second, doubtful.schedule, doubtful.seed, build=doubtful.build)
+
+
+def _run(doubtful: Doubtful) -> nn.Module:
+    return _meca_of(doubtful).network
+
+
+def _run_relabelled(doubtful: Doubtful) -> nn.Module:
+    found = _meca_of(doubtful)
+    network = copy.deepcopy(found.network)
+    relabel_and_relearn(network, doubtful.rows, found.suspected, doubtful.seed)
+    return network
+
+
+MECA = BackdoorDefence(
+    name="meca",
+    description="networks unlearn the task; what they still read as it is labelled is left out of training",
+    needs="nothing",
+    run=_run,
+)
+"""MeCa; see `train_meca` for what differs from the paper."""
+
+MECA_RELABELLED = BackdoorDefence(
+    name="meca-relabelled",
+    description="as meca; then what was left out is taught under the label that the clean network reads",
+    needs="nothing",
+    run=_run_relabelled,
+)
+"""MeCa with relabelling and relearning."""
