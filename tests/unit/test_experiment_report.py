@@ -200,4 +200,27 @@ def test_backdoors_stand_by_attack_and_defence_with_their_mean(tmp_path: Path) -
     table = backdoor_table(read_evidence(tmp_path))
     assert "| badnet | 5% | cifar10, resnet8 | .600 / 1.000 | .500 / .200 |" in table
     assert "| no attack | 5% | cifar10, resnet8 | .700 / – | – |" in table
-    assert "| **mean** | 5% | cifar10 | .700 / .750 | .500 / .200 |" in table
+    assert "| **mean** | 5% | cifar10, resnet8 | .700 / .750 | .500 / .200 |" in table
+
+
+def test_what_meca_claims_is_a_mean_over_all_attacks_or_missing(tmp_path: Path) -> None:
+    rows = [
+        planted("badnet", "none", accuracy=0.6, success=1.0),
+        planted("badnet", "meca", accuracy=0.5, success=0.2),
+        planted("sig", "none", accuracy=0.8, success=0.5),
+        planted("sig", "meca", accuracy=0.7, success=0.1),
+        planted(None, "none", accuracy=0.75),
+    ]
+    other = planted("badnet", "meca", accuracy=0.1, success=0.9)
+    other[0]["ground"]["ratio"] = 0.2
+    written(tmp_path, "backdoors", [*rows, other])
+    found = {claim.words: claim.measure(read_evidence(tmp_path)) for claim in CLAIMS if claim.item.startswith("MeCa")}
+    assert found["mean success, 8 attacks: with meca less that without a defence"] == pytest.approx(0.15 - 0.75)
+    accuracy = "with meca less that without poison or a defence"
+    assert found[f"mean accuracy, 8 attacks: {accuracy}"] == pytest.approx(0.6 - 0.75)
+    assert found[f"mean accuracy, no poison: {accuracy}"] is None
+    written(tmp_path, "backdoors", rows)
+    document = json.loads((tmp_path / "backdoors.json").read_text())
+    del document["summary"]["3"]
+    (tmp_path / "backdoors.json").write_text(json.dumps(document))
+    assert read_evidence(tmp_path).after("meca", "success") is None

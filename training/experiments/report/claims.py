@@ -228,6 +228,21 @@ def _same_accuracy(data: str) -> Claim:
     return Claim("EPIC", words, 0.0, measure, "cleansing")
 
 
+def _after(method: str, figure: str, printed: float, *, attacked: bool = True) -> Claim:
+    """What a network has after a defence, less what an undefended one has: of the same rows, or without any poison."""
+    success = figure == "success"
+
+    def measure(evidence: Evidence) -> float | None:
+        before = evidence.after("none", figure, attacked=success)
+        found = evidence.after(method, figure, attacked=attacked)
+        return None if before is None or found is None else found - before
+
+    where = "8 attacks" if attacked else "no poison"
+    than = "without a defence" if success else "without poison or a defence"
+    words = f"mean {figure}, {where}: with {method} less that {than}"
+    return Claim("MeCa, Tables II to V", words, printed, measure, "backdoors")
+
+
 def _impossible(item: str, words: str, obstacle: str) -> Claim:
     return Claim(item, words, None, lambda _evidence: None, "", obstacle=obstacle)
 
@@ -306,5 +321,10 @@ CLAIMS: tuple[Claim, ...] = (
     *(_isolated(data, attack) for data, attack in _TARGETED),
     *(_same_accuracy(data) for data in _DOUBTFUL),
     *(_less_success("LGM", "lgm", data, "feature-collision") for data in _DOUBTFUL),
+    _after("meca", "success", 0.0033 - 0.7445),
+    _after("meca-relabelled", "success", 0.0003 - 0.7445),
+    _after("meca", "accuracy", 0.8429 - 0.8786),
+    _after("meca-relabelled", "accuracy", 0.8665 - 0.8786),
+    _after("meca", "accuracy", 0.8604 - 0.8786, attacked=False),
 )
 """In the order of the papers."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 __all__ = ["Evidence", "Measured", "read_evidence"]
@@ -83,6 +84,23 @@ class Evidence:
             if (ground["data"], ground["attack"], settings["method"]) == (data, attack, method):
                 return self.number("cleansing", name, figure)
         return None
+
+    def after(self, method: str, figure: str, *, attacked: bool = True) -> float | None:
+        """A figure of `training.experiments.backdoors` on its first ground, the mean of all attacks or without any.
+
+        None unless every attack that was measured was measured after `method`.
+        """
+        document = self.documents.get("backdoors", {"cases": {}})
+        grounds = [settings["ground"] for settings in document["cases"].values()]
+        found = [
+            self.number("backdoors", name, figure)
+            for name, settings in document["cases"].items()
+            if settings["method"] == method
+            and settings["ground"] == grounds[0] | {"attack": settings["ground"]["attack"]}
+            and (settings["ground"]["attack"] is not None) == attacked
+        ]
+        known = [value for value in found if value is not None]
+        return fmean(known) if known and len(known) == len(found) else None
 
     def number(self, experiment: str, *path: str) -> float | None:
         """A mean in a summary: case, then the figure's path."""
