@@ -42,6 +42,11 @@ def random_labels(n: int) -> Snapshot:
     return snapshot_from_arrays(plain.x, rng.integers(0, 3, len(plain.y)), SPEC)
 
 
+def unlabelled_digits(n: int) -> Snapshot:
+    digits, rng = load_digits_images(), np.random.default_rng(1)
+    return snapshot_from_arrays(digits.x[:n], rng.integers(0, 10, n), digits.spec)
+
+
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cleanse")
@@ -129,8 +134,18 @@ def test_a_class_that_is_too_small_is_named_and_not_judged(tmp_path: Path, capsy
 
 @pytest.mark.parametrize("method", ["auto", *CLEANSERS])
 def test_labels_that_do_not_follow_from_rows_are_never_called_clean(method: str) -> None:
+    doubtful = unlabelled_digits(180) if method == "meca" else random_labels(180)
     with pytest.raises(TrainingFailed, match="No row can be called clean"):
-        cleanse_snapshot(random_labels(180), method)
+        cleanse_snapshot(doubtful, method)
+
+
+@pytest.mark.slow
+def test_meca_leaves_images_without_poison_alone() -> None:
+    digits = load_digits_images()
+    clean = snapshot_from_arrays(digits.x[:600], digits.y[:600], digits.spec)
+    found = cleanse_snapshot(clean, "meca")
+    assert found.suspected.mean() <= 0.04
+    assert found.verdict.score.max() > 0.5, "some clean rows are alike, and are let go"
 
 
 def test_too_little_to_compare_is_refused_before_any_training() -> None:
@@ -142,6 +157,8 @@ def test_too_little_to_compare_is_refused_before_any_training() -> None:
         cleanse_snapshot(snapshot_from_arrays(plain.x, plain.x[:, 0], number))
     with pytest.raises(WrongUse, match="there is no method 'magic'"):
         cleanse_snapshot(plain, "magic")
+    with pytest.raises(WrongUse, match="meca cannot judge such data; choose auto or one of lgm, epic"):
+        cleanse_snapshot(plain, "meca")
     with pytest.raises(SnapshotRefused, match="no index of the 3 classes"):
         snapshot_from_arrays(plain.x, plain.y + 1, SPEC)
 
