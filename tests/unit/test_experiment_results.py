@@ -85,6 +85,13 @@ def test_processes_beside_each_other_give_the_same_rows(tmp_path: Path) -> None:
     assert beside["circumstances"]["threads"] == 1
 
 
+@pytest.mark.slow
+def test_a_row_made_beside_is_kept_though_its_group_breaks_down(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Counting(breaks_at=1).run(tmp_path, seeds=1, jobs=2)
+    assert "b" in {row["case"] for row in json.loads((tmp_path / "counting.json").read_text())["rows"]}
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
 def test_an_experiment_can_travel_to_another_process(experiment: Experiment) -> None:
     assert pickle.loads(pickle.dumps(experiment)).cases("small") == experiment.cases("small")  # noqa: S301 – our own

@@ -1,4 +1,4 @@
-"""Runs an experiment and keeps its result file: written after every group, and taken up again where it was left."""
+"""Runs an experiment and keeps its result file: written after every row, and taken up again where it was left."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
+from queue import Queue
 from typing import cast
 
 import torch
@@ -22,6 +23,8 @@ from training.experiments.sources import code_digest
 from training.progress import Progress, Silent
 
 __all__ = ["result_path", "run_experiment"]
+
+_LOOK_SECONDS = 1.0
 
 Planned = tuple[tuple[Case, ...], int]
 """Cases of one group, and a seed."""
@@ -82,18 +85,29 @@ def _run_here(experiment: Experiment, planned: Sequence[Planned], progress: Prog
 
 
 def _run_beside(experiment: Experiment, planned: Sequence[Planned], jobs: int) -> Iterator[Row]:
-    """The same in `jobs` fresh processes; groups come in the order in which they are done."""
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_use_one_thread) as pool:
-        for done in as_completed([pool.submit(_rows_of_group, experiment, *one) for one in planned]):
-            yield from done.result()
+    """The same in `jobs` fresh processes; each row comes as soon as it is made, not with the last of its group."""
+    context = get_context("spawn")
+    with (
+        context.Manager() as manager,
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_use_one_thread) as pool,
+    ):
+        made: Queue[Row] = manager.Queue()
+        groups = {pool.submit(_send_rows, experiment, *one, made) for one in planned}
+        while groups:
+            done, groups = wait(groups, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            while not made.empty():
+                yield made.get()
+            for group in done:
+                group.result()
 
 
 def _use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _rows_of_group(experiment: Experiment, group: tuple[Case, ...], seed: int) -> list[Row]:
-    return list(_timed_rows(experiment, group, seed, Silent()))
+def _send_rows(experiment: Experiment, group: tuple[Case, ...], seed: int, made: Queue[Row]) -> None:
+    for row in _timed_rows(experiment, group, seed, Silent()):
+        made.put(row)
 
 
 def _timed_rows(experiment: Experiment, group: tuple[Case, ...], seed: int, progress: Progress) -> Iterator[Row]:
