@@ -62,7 +62,7 @@ def find_coding(x: NDArray[np.uint8]) -> Coding | None:
 
     The finer a coding, the less it changes an image, but for the one that the image had before, which changes nearly
     nothing. Found is the coding that changes least among those that change less than half of what one finer by five
-    degrees of quality does. Looks at 64 images, and takes about a second.
+    degrees of quality does. Looks at 64 images at most, and takes a second or two. Raises ValueError for none.
     """
     looked = x[:: -(-len(x) // _LOOKED_AT)]
     if min(x.shape[1:3]) < _BLOCK:

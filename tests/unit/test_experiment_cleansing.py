@@ -18,7 +18,7 @@ def test_all_methods_of_a_group_meet_the_same_rows() -> None:
     cases = CLEANSING.cases("small")
     groups = [case.group for case in cases]
     assert groups == sorted(groups, key=groups.index)
-    assert len(cases) == 4 * len(set(groups))
+    assert len(cases) == 4 * len(set(groups)) + 2, "MeCa where nothing is poisoned"
     assert len({case.name for case in cases}) == len(cases)
 
 

@@ -1,10 +1,11 @@
-"""Training on poisoned rows without a trusted one: plain, LGM and EPIC on the same rows, and LGM's cleansing."""
+"""Training on poisoned rows without a trusted one: plain, LGM and EPIC on the same rows, and cleansing."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,8 +18,10 @@ from training.attacks.harm import poisoned_rows
 from training.attacks.targeting import network_without
 from training.attacks.victims import penultimate, pixels, small_network
 from training.datasets import DatasetName
+from training.defences.cleansing import RunCleansing
 from training.defences.epic.train import SHORT, train_epic
 from training.defences.lgm.train import cleanse_by_mixture, train_lgm
+from training.defences.meca.train import cleanse_by_consistency
 from training.defences.robust_training import Build, logits_in_pieces, train_plain
 from training.device import DeviceName, deterministic, resolve_device
 from training.experiments.doubtful_rows import draw_doubtful_rows, poison_of
@@ -131,8 +134,8 @@ def _epic(scene: _Scene, seed: int) -> _Trained:
     return _Trained(network, (dropping.dropped_at >= 0).cpu().numpy())
 
 
-def _lgm_cleansed(scene: _Scene, seed: int) -> _Trained:
-    verdict = cleanse_by_mixture(scene.rows, scene.fold, seed)
+def _cleansed(run: RunCleansing, scene: _Scene, seed: int) -> _Trained:
+    verdict = run(scene.rows, scene.fold, seed)
     return _Trained(verdict.network, verdict.suspected)
 
 
@@ -140,8 +143,12 @@ _METHODS: dict[str, Callable[[_Scene, int], _Trained]] = {
     "plain": _plain,
     "lgm": _lgm,
     "epic": _epic,
-    "lgm, cleansed": _lgm_cleansed,
+    "lgm, cleansed": partial(_cleansed, cleanse_by_mixture),
+    "meca, cleansed": partial(_cleansed, cleanse_by_consistency),
 }
+
+_AGAINST_BACKDOORS = "meca, cleansed"
+"""What it costs where there is none; `backdoors` says what it is worth where there are."""
 
 
 def _set_scene(ground: CleansingGround, seed: int) -> _Scene:
@@ -217,7 +224,12 @@ def _grounds(scale: Scale) -> list[CleansingGround]:
 
 
 def _cases(scale: Scale) -> tuple[Case, ...]:
-    return tuple(_case(ground, method) for ground in _grounds(scale) for method in _METHODS)
+    return tuple(
+        _case(ground, method)
+        for ground in _grounds(scale)
+        for method in _METHODS
+        if ground.attack is None or method != _AGAINST_BACKDOORS
+    )
 
 
 def _case(ground: CleansingGround, method: str) -> Case:
@@ -229,7 +241,7 @@ def _case(ground: CleansingGround, method: str) -> Case:
 
 CLEANSING = Experiment(
     name="cleansing",
-    figure="a model from partly poisoned rows without trusted ones: plain training, LGM, EPIC, and LGM's cleansing",
+    figure="a model from partly poisoned rows without trusted ones: plain training, LGM, EPIC, and cleansing",
     cases=_cases,
     seeds={"small": 2, "paper": 5},
     run=_run,
