@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from guard.errors import WrongUse
 from training.defences.epic.facility_location import choose_medoids
-from training.defences.epic.isolation import LEAST_ROWS, gradient_proxy, isolated_rows
+from training.defences.epic.isolation import SMALLEST_CLASS, gradient_proxy, isolated_rows
 from training.defences.epic.train import LONG, SHORT, Dropping, EpicSchedule
 from training.defences.robust_training import Curriculum, Schedule
 from training.rows import Rows
@@ -79,7 +79,7 @@ def test_the_proxy_is_autograds_gradient_by_the_logits() -> None:
 
 
 def test_a_far_point_is_isolated_and_small_classes_are_left_alone() -> None:
-    y = torch.tensor([0] * 40 + [1] * 40 + [2] * (LEAST_ROWS - 1))
+    y = torch.tensor([0] * 40 + [1] * 40 + [2] * (SMALLEST_CLASS - 1))
     gradient = 0.01 * torch.randn(len(y), 3, generator=torch.Generator().manual_seed(0))
     gradient[7] += 1
     gradient[-1] += 1
@@ -87,7 +87,7 @@ def test_a_far_point_is_isolated_and_small_classes_are_left_alone() -> None:
     assert isolated[7]
     assert size[7] == 1
     assert not isolated[80:].any()
-    assert (size[80:] == LEAST_ROWS - 1).all()
+    assert (size[80:] == SMALLEST_CLASS - 1).all()
     moved = torch.roll(torch.arange(len(y)), 5)
     again, _ = isolated_rows(gradient[moved], y[moved], 0.1)
     assert torch.equal(again, isolated[moved])

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from training.defences.epic.facility_location import choose_medoids
 
-__all__ = ["LEAST_ROWS", "gradient_proxy", "isolated_rows"]
+__all__ = ["SMALLEST_CLASS", "gradient_proxy", "isolated_rows"]
 
-LEAST_ROWS = 10
+SMALLEST_CLASS = 10
 """A class with fewer rows is left alone: every one of them lies far from the others."""
 
 
@@ -30,13 +30,13 @@ def isolated_rows(gradient: Tensor, y: Tensor, share: float) -> tuple[Tensor, Te
 
     In each class ⌈share · n_c⌉ medoids are chosen by greedy facility location on `gradient` (n, C), and every row goes
     to the nearest of them. Isolated are medoids whose cluster is theirs alone.
-    Classes of fewer than `LEAST_ROWS` rows have no isolated one; their cluster is the class.
+    Classes of fewer than `SMALLEST_CLASS` rows have no isolated one; their cluster is the class.
     """
     isolated = torch.zeros(len(y), dtype=torch.bool, device=y.device)
     size = torch.zeros(len(y), dtype=torch.int64, device=y.device)
     for label in torch.unique(y):
         rows = torch.nonzero(y == label).squeeze(1)
-        if len(rows) < LEAST_ROWS:
+        if len(rows) < SMALLEST_CLASS:
             size[rows] = len(rows)
             continue
         found = choose_medoids(gradient[rows], math.ceil(share * len(rows)))

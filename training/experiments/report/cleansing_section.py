@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from training.experiments.report.evidence import Evidence
-from training.experiments.report.tables import markdown, number
+from training.experiments.report.tables import markdown, number, with_spread
 
 __all__ = ["backdoor_table", "cleansing_table"]
 
@@ -19,7 +19,7 @@ def cleansing_table(evidence: Evidence) -> str:
     header = ("data", "attack", "method", "accuracy", "success", "poison left out", "clean left out", "overhead")
     figures = ("accuracy", "success", "poison_left_out", "clean_left_out", "overhead")
     rows = [
-        (ground["data"], _attack(ground), settings["method"], *(_with_spread(found, figure) for figure in figures))
+        (ground["data"], _attack(ground), settings["method"], *(_cell(found, figure) for figure in figures))
         for settings, found in _measured(evidence, "cleansing")
         for ground in [settings["ground"]]
     ]
@@ -61,9 +61,8 @@ def _mean(found: dict[str, Any], figure: str) -> float | None:
     return found[figure]["mean"] if figure in found else None
 
 
-def _with_spread(found: dict[str, Any], figure: str) -> str:
-    spread = found[figure]["std"] if figure in found else None
-    return number(_mean(found, figure)) + (f" ± {number(spread, 2)}" if spread is not None else "")
+def _cell(found: dict[str, Any], figure: str) -> str:
+    return with_spread(_mean(found, figure), found[figure]["std"] if figure in found else None)
 
 
 def _pair(cell: tuple[float, float | None] | None) -> str:

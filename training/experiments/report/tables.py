@@ -9,7 +9,16 @@ from training.experiments.report.claims import CLAIMS, contradictions, verdict
 from training.experiments.report.evidence import Evidence, Measured
 from training.experiments.report.printed import ATTACKS, METHODS, SHARES, TABLE_III
 
-__all__ = ["attack_table", "contradiction_table", "markdown", "number", "table_iii", "verdict_table", "worst_table"]
+__all__ = [
+    "attack_table",
+    "contradiction_table",
+    "markdown",
+    "number",
+    "table_iii",
+    "verdict_table",
+    "with_spread",
+    "worst_table",
+]
 
 _TABLES = ("fourclass", "house", "mnist", "cifar10")
 
@@ -26,6 +35,11 @@ def number(value: float | None, digits: int = 3) -> str:
         return "–"
     text = f"{value:.{digits}f}"
     return text.replace("-0.", "−.").replace("0.", ".", 1) if abs(value) < 1 else text.replace("-", "−")
+
+
+def with_spread(value: float | None, spread: float | None) -> str:
+    """A mean and, where there are several seeds, its standard deviation."""
+    return number(value) + ("" if spread is None else f" ± {number(spread, 2)}")
 
 
 def verdict_table(evidence: Evidence) -> str:
@@ -140,7 +154,7 @@ def _attack_row(case: Measured) -> tuple[str, ...]:
         str(case.ground["data"]),
         case.attack,
         f"{case.ground['trusted']:.0%}",
-        _with_spread(case, "guard", "recall_at_1"),
+        with_spread(case.figure("guard", "recall_at_1"), case.spread("guard", "recall_at_1")),
         *(number(case.figure("guard", name)) for name in ("recall_at_5", "auroc", "recall", "fqr")),
         *(number(case.figure("depois", name)) for name in ("recall_at_1", "auroc")),
         f"{number(case.figure(best, 'recall_at_1'))} ({best})" if best else "–",
@@ -155,11 +169,6 @@ def _best_baseline(case: Measured) -> str:
     }
     known = {name: value for name, value in found.items() if value is not None}
     return max(known, key=known.__getitem__) if known else ""
-
-
-def _with_spread(case: Measured, method: str, name: str) -> str:
-    spread = case.spread(method, name)
-    return number(case.figure(method, name)) + ("" if spread is None else f" ± {number(spread, 2)}")
 
 
 def _where(case: Measured) -> str:
