@@ -19,6 +19,8 @@ from guard.spec import ClassLabel, InputSpec, NumberColumn, NumberLabel, TableIn
 from training.cleanse.cleanse import cleanse_snapshot
 from training.cleanse.cleansers import CLEANSERS
 from training.cleanse.outcome import cleansed_snapshot
+from training.cleanse.report import render_page
+from training.cli.cleanse import _show
 from training.datasets import load_digits_images
 from training.snapshot import Snapshot, read_snapshot, snapshot_from_arrays, write_snapshot
 
@@ -122,6 +124,17 @@ def test_epic_suspects_what_it_dropped() -> None:
         cleansed_snapshot(replace(found, suspected=found.suspected | (doubtful.y == 2)))
 
 
+def test_rows_that_stood_out_and_were_let_go_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    found = cleanse_snapshot(blobs(), "lgm")
+    told = replace(found, verdict=replace(found.verdict, let_go=found.snapshot.y == 2))
+    assert [one.let_go for one in told.classes] == [0, 0, 60]
+    _show(told, Path("out"))
+    assert "60 rows of blue resemble each other" in capsys.readouterr().out
+    assert '<td class="number">60</td></tr>' in render_page(told)
+    _show(found, Path("out"))
+    assert "resemble" not in capsys.readouterr().out
+
+
 def test_a_class_that_is_too_small_is_named_and_not_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = blobs((60, 60, 2), 0)
     write_snapshot(small, tmp_path / "small")
@@ -145,7 +158,9 @@ def test_meca_leaves_images_without_poison_alone() -> None:
     clean = snapshot_from_arrays(digits.x[:600], digits.y[:600], digits.spec)
     found = cleanse_snapshot(clean, "meca")
     assert found.suspected.mean() <= 0.04
-    assert found.verdict.score.max() > 0.5, "some clean rows are alike, and are let go"
+    assert found.verdict.let_go is not None
+    assert sum(one.let_go for one in found.classes) == found.verdict.let_go.sum() > 0
+    assert not (found.verdict.let_go & found.suspected).any()
 
 
 def test_too_little_to_compare_is_refused_before_any_training() -> None:

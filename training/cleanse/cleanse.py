@@ -31,12 +31,16 @@ _HELD_OUT = 5
 
 
 class ClassCount(NamedTuple):
-    """What became of one class. `name`: as it is called in the data; `judged`: whether it has enough rows."""
+    """What became of one class. `name`: as it is called in the data; `judged`: whether it has enough rows.
+
+    `let_go`: its rows that resemble each other as poison does, and are read like its other rows.
+    """
 
     name: Any
     rows: int
     suspected: int
     judged: bool
+    let_go: int
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ class Cleansed:
         for k, name in enumerate(self.class_names):
             own = self.snapshot.y == k
             counts = int(own.sum()), int(self.suspected[own].sum())
-            found.append(ClassCount(name, *counts, bool(self.judged[own].all())))
+            let_go = 0 if self.verdict.let_go is None else int(self.verdict.let_go[own].sum())
+            found.append(ClassCount(name, *counts, bool(self.judged[own].all()), let_go))
         return found
 
 

@@ -52,6 +52,18 @@ def cleanse(
         _show(cleansed, out)
 
 
+_TOLD_FROM = 10
+
+
+def _let_go(one: dict[str, Any]) -> str:
+    from guard.terminal import printable
+
+    return (
+        f"{one['let_go']:,} rows of {printable(str(one['name']))} resemble each other as rows with a trigger do, and "
+        "are read like other rows of their class. They are kept; look at those with the highest scores in rows.jsonl."
+    )
+
+
 def _show(cleansed: Cleansed, out: Path) -> None:
     from rich.console import Console
 
@@ -62,6 +74,9 @@ def _show(cleansed: Cleansed, out: Path) -> None:
     console: Any = Console(markup=False, emoji=False, highlight=False)
     console.print(f"Method: {found['why']}.", soft_wrap=True)
     console.print(f"{found['suspected']:,} of {found['rows']:,} rows are suspected.", soft_wrap=True)
+    for one in found["classes"]:
+        if one["let_go"] >= _TOLD_FROM:
+            console.print(_let_go(one), soft_wrap=True)
     small = [one for one in found["classes"] if not one["judged"]]
     if small:
         names = ", ".join(printable(str(one["name"])) for one in small)

@@ -23,13 +23,15 @@ class Cleansing:
 
     `score`: finite float64 (n,), higher is more suspicious, on the method's own scale. `suspected`: bool (n,).
     `suggested`: int64 (n,), the class that a model of the rows that are not suspected reads each as. `network`: that
-    model, (batch, …) → logits (batch, classes).
+    model, (batch, …) → logits (batch, classes). `let_go`: bool (n,), rows that stood out and were not confirmed; None
+    for a method that confirms nothing.
     """
 
     score: NDArray[np.float64]
     suspected: NDArray[np.bool_]
     suggested: NDArray[np.int64]
     network: nn.Module
+    let_go: NDArray[np.bool_] | None = None
 
 
 class RunCleansing(Protocol):

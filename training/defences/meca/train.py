@@ -142,14 +142,16 @@ def cleanse_by_consistency(
     found = train_meca(rows, second, Schedule().for_rows(len(rows)), seed, progress=progress)
     suggested = logits_in_pieces(found.network, rows.z).argmax(1)
     score = found.score.double().cpu().numpy()
-    return Cleansing(score, found.suspected.cpu().numpy(), suggested.cpu().numpy(), found.network)
+    suspected = found.suspected.cpu().numpy()
+    let_go = (found.score >= FROM_PROBABILITY).cpu().numpy() & ~suspected
+    return Cleansing(score, suspected, suggested.cpu().numpy(), found.network, let_go)
 
 
 MECA_CLEANSER = Cleanser(
     name="meca",
     description="networks that unlearnt the task, and never saw a row, still read it as it is labelled",
     finds="triggers that many rows carry",
-    blind_to="poison that shares no pattern, and a class that is poison throughout",
+    blind_to="poison that shares no pattern, triggers on rows that are read as labelled anyway, a class all of poison",
     applies=is_image_classes,
     run=cleanse_by_consistency,
 )
