@@ -18,7 +18,8 @@ there. Poison is made from rows outside the trusted set and stands in the place 
 true share of poison. Errors are those of the model that the attack was built for: trained on clean rows, on everything
 that arrives, and on what the guard lets through; for targeted attacks, the share of targets that are read as the
 attacker wants. The rate of poison is 20 % of |Sc| where nothing else is said. De-Pois is measured as published: cGAN
-with authenticator, conditional WGAN-GP, 2000 steps each; our guard keeps the mimic as one member.
+with authenticator, conditional WGAN-GP, 2000 steps each; our guard keeps the mimic as one member. The member that looks
+behind JPEG was developed on the collisions and polytopes of CIFAR-10 at seed 0, and on no other row.
 """
 
 RULE = """
