@@ -13,8 +13,8 @@ UV := .setup/uv/bin/uv
 LOCK := deploy/locks/dev-$(RUNTIME).txt
 # Holds the digest of the lock that is installed, and is written last: a set-up that was cut off is done again.
 READY := .setup/ready-$(RUNTIME)
-# One thread each: networks this small gain nothing from more. One worker more than cores: tests of the stream wait a lot.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(shell echo $$(($$(nproc) + 1))) --dist loadfile
+# One worker a core, each with one thread: networks this small gain nothing from more, and lose much when they share.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 .PHONY: help setup demo test test-all lint bench bench-kafka experiments schemas lock browser axe kafka prometheus kustomize asyncapi sbom clean
 
