@@ -45,5 +45,6 @@ learnt from clean rows.
 
 BACKDOORS = """
 Accuracy on clean test rows / share of triggered test rows that are read as the attacker's class, rows of that class
-left out. Clean part: trained on the rows that are not poison, which no defence knows. Fine-tuning, fine-pruning and SCAn get clean rows besides, 5 % as many as there are in training.
+left out. Clean part: trained on the rows that are not poison, which no defence knows.
+Fine-tuning, fine-pruning and SCAn get clean rows besides, 5 % as many as there are in training.
 """
