@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["PUBLISHED", "Coding", "decode_jpegs", "find_coding", "through_jpeg"]
+__all__ = ["BLOCK", "PUBLISHED", "Coding", "decode_jpegs", "find_coding", "through_jpeg"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,13 @@ class Coding:
 PUBLISHED = Coding()
 """That of CIFAR-10 as it is distributed here."""
 
+BLOCK = 8
+"""Pixels along the side of a block, of which each has its own spectrum."""
+
 _QUALITIES = range(50, 96)
 _FINER = 5
 _DIP = 0.5
 _LOOKED_AT = 64
-_BLOCK = 8
 
 
 def decode_jpegs(files: NDArray[np.uint8], offsets: NDArray[np.int64], side: int) -> NDArray[np.uint8]:
@@ -58,14 +60,14 @@ def through_jpeg(x: NDArray[np.uint8], coding: Coding = PUBLISHED) -> NDArray[np
 
 
 def find_coding(x: NDArray[np.uint8]) -> Coding | None:
-    """The coding that images uint8 (n, height, width, 1 or 3) went through last, alike for all; None where none shows.
+    """The coding that images uint8 (n, height, width, 1 or 3) went through last, most of them; None if none shows.
 
     The finer a coding, the less it changes an image, but for the one that the image had before, which changes nearly
     nothing. Found is the coding that changes least among those that change less than half of what one finer by five
     degrees of quality does. Looks at 64 images at most, and takes a second or two. Raises ValueError for none.
     """
     looked = x[:: -(-len(x) // _LOOKED_AT)]
-    if min(x.shape[1:3]) < _BLOCK:
+    if min(x.shape[1:3]) < BLOCK:
         return None
     found = [each for subsampling in _subsamplings(x.shape[3]) for each in _dips(looked, subsampling)]
     return min(found, key=lambda each: each[0])[1] if found else None

@@ -48,6 +48,11 @@ def test_a_corruption_has_the_shape_of_the_images_and_is_seeded(kind: str) -> No
     torch.testing.assert_close(first, second, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("kind", list(CORRUPTIONS))
+def test_an_image_of_one_pixel_is_corrupted_by_a_number(kind: str) -> None:
+    assert bool(CORRUPTIONS[kind](torch.full((2, 1, 1, 1), 0.5), generator()).isfinite().all())
+
+
 def test_noise_on_strokes_spares_the_background() -> None:
     z = torch.from_numpy(large_digits(slice(0, 30))[0])
     assert float(CORRUPTIONS["noise on strokes"](z, generator())[z == 0].abs().max()) == 0
@@ -133,6 +138,10 @@ def test_it_sees_a_change_behind_the_codec_and_no_second_coding() -> None:
     assert roc_auc_score(truth, np.concatenate([honest, tampered])) > 0.95
     for coded in again:
         assert roc_auc_score(truth, np.concatenate([honest, coded])) < 0.6
+    noise = np.random.default_rng(0).normal(0, 4, clean.shape)
+    noisy = as_members_see(np.clip(clean + noise, 0, 255).astype(np.uint8))
+    uncoded = score_rows(member.scorer, noisy, labels)
+    assert roc_auc_score(truth, np.concatenate([honest, uncoded])) > 0.8, "documented: honest, but never coded since"
 
 
 def test_images_that_were_never_coded_are_looked_at_as_they_are() -> None:

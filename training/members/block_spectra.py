@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 – PyTorch's own name for it
 from torch import Tensor, nn
 
-__all__ = ["BLOCK", "BlockNetwork", "block_spectra"]
+from training.jpeg import BLOCK
 
-BLOCK = 8
-"""Pixels along the side of a block of JPEG."""
+__all__ = ["BlockNetwork", "block_spectra"]
 
 _WIDTH = 64
 _LIGHT_AND_COLOURS = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))

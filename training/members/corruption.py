@@ -26,6 +26,9 @@ Corruption = Callable[[Tensor, torch.Generator], Tensor]
 _AMPLITUDE = (0.02, 0.35)
 """Log-uniform: below .02 (5 of 255 levels) nothing can be seen even by a network, above .35 a child sees it."""
 
+_LEAST_SPREAD = 1e-6
+"""One pixel has none."""
+
 _CODED_AMPLITUDE = (0.05, 0.15)
 """The same behind JPEG, whose steps hide what is smaller; what is larger is seen by whoever sees these."""
 
@@ -74,7 +77,7 @@ def _mesh(z: Tensor, generator: torch.Generator, stride: int) -> Tensor:
     kernel = torch.randn((4, channels, side, side), generator=generator, device=z.device)
     spread = F.conv_transpose2d(coarse, kernel, stride=stride, padding=stride // 2, output_padding=stride - 1)
     pattern = spread[:, :, :h, :w]
-    return (pattern / pattern.std((1, 2, 3), keepdim=True)).clamp(-1, 1)
+    return (pattern / pattern.std((1, 2, 3), correction=0, keepdim=True).clamp_min(_LEAST_SPREAD)).clamp(-1, 1)
 
 
 CORRUPTIONS: dict[str, Corruption] = {
@@ -94,7 +97,7 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 @dataclass(frozen=True)
 class Arrival:
-    """How images arrive. `coding`: the JPEG coding that all of them went through last; None: none that shows."""
+    """How images arrive. `coding`: the JPEG coding that most of them went through last; None: none that shows."""
 
     coding: Coding | None
 

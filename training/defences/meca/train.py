@@ -18,7 +18,6 @@ from training.defences.cleansing import Cleanser, Cleansing
 from training.defences.meca.confirmation import Confirmation
 from training.defences.meca.enhancement import Half, enhance
 from training.defences.robust_training import (
-    Augment,
     Build,
     Curriculum,
     Schedule,
@@ -67,7 +66,6 @@ def train_meca(
     seed: int,
     *,
     build: Build = body,
-    augment: Augment | None = None,
     progress: Progress | None = None,
 ) -> Meca:
     """A network that is trained on what of `rows`, images, is found clean; neither clean rows nor a rate are given.
@@ -86,14 +84,12 @@ def train_meca(
         raise WrongUse("MeCa changes patches of images; tables have none")
     longer = replace(schedule, epochs=2 * schedule.epochs, drops=tuple(2 * drop for drop in schedule.drops))
     halves = tuple(
-        _half(rows, torch.nonzero(chosen).squeeze(1), longer, seed + which, build, augment, progress)
+        _half(rows, torch.nonzero(chosen).squeeze(1), longer, seed + which, build, progress)
         for which, chosen in enumerate((~second, second))
     )
     score = enhance((halves[0], halves[1]), seed, progress)
     doubt = Confirmation.of(rows, score >= FROM_PROBABILITY, _verdict_at(schedule), seed)
-    network, _ = train_plain(
-        rows, schedule, seed, build=build, hook=doubt, augment=augment, progress=progress, name="meca, clean rows"
-    )
+    network, _ = train_plain(rows, schedule, seed, build=build, hook=doubt, progress=progress, name="meca, clean rows")
     return Meca(network, score, doubt.suspected)
 
 
@@ -108,12 +104,10 @@ def _half(
     schedule: Schedule,
     seed: int,
     build: Build,
-    augment: Augment | None,
     progress: Progress | None,
 ) -> Half:
     own = rows.select(at)
-    name = "meca, one half"
-    network, _ = train_plain(own, schedule, seed, build=build, augment=augment, progress=progress, name=name)
+    network, _ = train_plain(own, schedule, seed, build=build, progress=progress, name="meca, one half")
     return Half(own, at, network)
 
 
