@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from guard.spec import CategoryColumn, Column, InputSpec, NumberColumn, TableInput
 
-__all__ = ["CLIP", "ImagePreprocess", "LabelScale", "Preprocess", "TablePreprocess"]
+__all__ = ["CLIP", "ImagePreprocess", "LabelScale", "Preprocess", "TablePreprocess", "grey_images"]
 
 CLIP = 8.0
 """Scaled numbers are cut to [−CLIP, CLIP]: one absurd but legal value must not saturate every network behind it."""
@@ -39,6 +39,12 @@ class ImagePreprocess(Preprocess):
     def forward(self, x: Tensor) -> Tensor:
         """Channels first, divided by 255."""
         return x.permute(0, 3, 1, 2).to(torch.float32) / 255.0
+
+
+def grey_images(z: Tensor) -> NDArray[np.uint8]:
+    """The way back of `ImagePreprocess`, each pixel rounded: uint8 (n, height, width, channels)."""
+    levels = (255 * z.detach()).round().permute(0, 2, 3, 1).contiguous()
+    return np.asarray(levels.cpu().numpy().astype(np.uint8))
 
 
 class TablePreprocess(Preprocess):

@@ -8,10 +8,11 @@ from tests.unit.attack_grounds import OnDigits
 from tests.unit.attack_tester import AttackTester
 from training.attacks import AttackerRows, Poison
 from training.attacks.attack import Inputs, Labels
-from training.attacks.epsilon_ball import grey_images, project, radius
+from training.attacks.epsilon_ball import project, radius
 from training.attacks.gradient_sign import input_gradient
 from training.attacks.projected_gradient import EPSILON, PROJECTED_GRADIENT, climb
 from training.attacks.victims import pixels, train_network
+from training.preprocess import grey_images
 
 
 class TestProjectedGradient(OnDigits, AttackTester):

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from training.attacks.attack import AttackerRows, Labels, Poison, pick
 from training.attacks.domain import class_count, is_image_classes, require
-from training.attacks.epsilon_ball import grey_images, project, radius
+from training.attacks.epsilon_ball import project, radius
 from training.attacks.guarded_attack import GuardedAttack, OpenGuard
 from training.attacks.opinion import claim_margin, form_opinion
 from training.attacks.verdict_margin import VerdictMargin, verdict_margin
 from training.attacks.victims import own_network, pixels
+from training.preprocess import grey_images
 
 __all__ = [
     "ADAPTIVE_WHITE_BOX",

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from training.attacks.attack import Attack, AttackerRows, Poison, pick
 from training.attacks.domain import class_count, is_image_classes, require
-from training.attacks.epsilon_ball import grey_images
 from training.attacks.victims import ONLINE_RATE, fit_online, own_network, pixels
+from training.preprocess import grey_images
 
 __all__ = [
     "DIRECT_GRADIENT",

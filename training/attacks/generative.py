@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from training.attacks.attack import Attack, AttackerRows, Poison, pick
 from training.attacks.direct_gradient import draw_normal, loss_after_step, next_class
 from training.attacks.domain import is_image_classes, require
-from training.attacks.epsilon_ball import grey_images
 from training.attacks.victims import fit_online, own_network, pixels
 from training.networks import descend
+from training.preprocess import grey_images
 from training.seeding import torch_seed
 
 __all__ = ["GENERATIVE", "poison_by_autoencoder", "train_autoencoder", "train_generator"]

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from training.attacks.attack import Attack, AttackerRows, Poison, pick
 from training.attacks.domain import is_image_classes, require
-from training.attacks.epsilon_ball import grey_images, project, radius
+from training.attacks.epsilon_ball import project, radius
 from training.attacks.victims import fit_network, own_network, pixels
+from training.preprocess import grey_images
 
 __all__ = ["EPSILON", "GRADIENT_SIGN", "input_gradient", "perturb_by_gradient_sign"]
 

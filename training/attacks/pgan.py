@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from training.attacks.attack import Attack, AttackerRows, Poison, pick
 from training.attacks.domain import class_count, is_image_classes, require
-from training.attacks.epsilon_ball import grey_images
 from training.attacks.victims import fit_network, logits_of, own_network, pixels, small_network
 from training.augmenter import discriminator_loss
 from training.conditional import Discriminator, Generator
 from training.networks import descend
+from training.preprocess import grey_images
 from training.rows import Rows
 from training.seeding import torch_seed
 

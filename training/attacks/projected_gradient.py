@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from training.attacks.attack import Attack, AttackerRows, Poison, pick
 from training.attacks.domain import is_image_classes, require
-from training.attacks.epsilon_ball import grey_images, project, radius
+from training.attacks.epsilon_ball import project, radius
 from training.attacks.gradient_sign import input_gradient
 from training.attacks.victims import fit_network, own_network, pixels
+from training.preprocess import grey_images
 
 __all__ = ["EPSILON", "PROJECTED_GRADIENT", "STEPS", "climb", "perturb_by_projected_gradient"]
 

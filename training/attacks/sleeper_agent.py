@@ -14,11 +14,11 @@ from training.attacks.attack import Attack, AttackerRows, Poison, Trigger, pick
 from training.attacks.backdoor import WANTED, stamped
 from training.attacks.badnet import white_square
 from training.attacks.domain import class_count, is_image_classes, require
-from training.attacks.epsilon_ball import grey_images
 from training.attacks.gradient_matching import brew, parameter_gradient
 from training.attacks.tact import SOURCE
 from training.attacks.targeting import EPSILON
 from training.attacks.victims import fit_network, pixels, train_network
+from training.preprocess import grey_images
 
 __all__ = ["SLEEPER_AGENT", "gradient_norms", "poison_by_sleeper"]
 

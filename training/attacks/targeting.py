@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from guard.errors import WrongUse
 from training.attacks.attack import Attack, AttackerRows, Poison, Targets, pick
 from training.attacks.domain import class_count, is_image_classes, require
-from training.attacks.epsilon_ball import grey_images, project
+from training.attacks.epsilon_ball import project
 from training.attacks.victims import fit_network, penultimate, pixels, train_network
+from training.preprocess import grey_images
 
 __all__ = [
     "EPSILON",

@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 – PyTorch's own name for it
-from numpy.typing import NDArray
 from torch import Tensor
 
 from training.jpeg import Coding, find_coding, through_jpeg
+from training.preprocess import ImagePreprocess, grey_images
 
 __all__ = ["CORRUPTIONS", "Arrival", "Corruption", "corrupt", "degrade"]
 
@@ -104,7 +103,7 @@ class Arrival:
     @staticmethod
     def of(z: Tensor) -> Arrival:
         """How `z`, images (n, c, h, w) in [0, 1], arrived."""
-        return Arrival(find_coding(_grey_levels(z)))
+        return Arrival(find_coding(grey_images(z)))
 
     def corrupted(self, z: Tensor, generator: torch.Generator) -> Tensor:
         """`corrupt`, sent as these images are."""
@@ -117,8 +116,9 @@ class Arrival:
     def _sent(self, z: Tensor) -> Tensor:
         if self.coding is None:
             return z
-        coded = torch.from_numpy(through_jpeg(_grey_levels(z), self.coding))
-        return coded.to(z.device).permute(0, 3, 1, 2).to(z.dtype) / 255
+        coded = torch.from_numpy(through_jpeg(grey_images(z), self.coding))
+        images: Tensor = ImagePreprocess()(coded)
+        return images.to(z.device)
 
 
 def corrupt(z: Tensor, generator: torch.Generator, amplitude: tuple[float, float] = _AMPLITUDE) -> Tensor:
@@ -143,9 +143,3 @@ def degrade(z: Tensor, generator: torch.Generator) -> Tensor:
 def _levels(z: Tensor) -> Tensor:
     """Back to 8 bits: a clean image has 256 levels, and the network must not learn to count them."""
     return (z.clamp(0, 1) * 255).round() / 255
-
-
-def _grey_levels(z: Tensor) -> NDArray[np.uint8]:
-    """Images (n, c, h, w) in [0, 1] as uint8 (n, h, w, c)."""
-    levels = (255 * z).round().to(torch.uint8).permute(0, 2, 3, 1)
-    return np.ascontiguousarray(levels.cpu().numpy())
