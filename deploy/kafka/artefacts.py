@@ -9,10 +9,12 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-__all__ = ["HERE", "JARS", "BrokerUnavailable", "checked_jars", "install", "missing_tool"]
+__all__ = ["CLASSES", "HERE", "JARS", "BrokerUnavailable", "checked_jars", "install", "missing_tool"]
 
 HERE = Path(__file__).parent
 JARS = HERE.parents[1] / ".setup" / "kafka" / "jars"
+CLASSES = JARS.with_name("classes.jsa")
+"""Kafka's classes as a JVM has loaded and verified them. A JVM that finds other jars, or is another one, ignores it."""
 
 _OLDEST_JAVA = 17
 """Kafka 4 brokers are compiled for Java 17: an older one dies with UnsupportedClassVersionError."""
@@ -58,6 +60,7 @@ def install() -> Path:
     if wrong := _wrong(staged):
         raise BrokerUnavailable(f"these jars are not the pinned ones, nothing was installed: {', '.join(wrong)}")
     shutil.rmtree(JARS, ignore_errors=True)
+    CLASSES.unlink(missing_ok=True)
     staged.rename(JARS)
     return JARS
 

@@ -54,6 +54,10 @@ def test_what_was_written_is_there_after_a_kill_and_a_restart_on_the_same_port(o
     assert asyncio.run(read_first(before, "kept")) == b"first"
 
 
+def test_a_broker_takes_the_classes_that_the_first_one_left(broker: Broker) -> None:
+    assert str(artefacts.CLASSES) in Path(f"/proc/{broker.pid}/maps").read_text()
+
+
 def test_the_cluster_has_the_name_that_the_broker_says(broker: Broker, admin) -> None:
     assert admin.describe_cluster()["cluster_id"] == broker.cluster
 

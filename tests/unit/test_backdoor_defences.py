@@ -83,7 +83,11 @@ def test_names_are_unique_and_every_defence_says_what_it_needs() -> None:
     assert all(defence.needs and defence.description for defence in BACKDOOR_DEFENCES)
 
 
-@pytest.mark.parametrize("defence", BACKDOOR_DEFENCES, ids=lambda defence: defence.name)
+WHOLE = [defence for defence in BACKDOOR_DEFENCES if defence.name != "meca"]
+"""MeCa with relabelling is all of MeCa, and one step more."""
+
+
+@pytest.mark.parametrize("defence", WHOLE, ids=lambda defence: defence.name)
 def test_same_input_same_weights_and_nothing_that_was_given_changes(defence: BackdoorDefence) -> None:
     given = few().doubtful
     before = [value.clone() for value in (*given.network.state_dict().values(), given.rows.z, given.rows.y)]

@@ -7,7 +7,14 @@ from scipy.special import rel_entr
 from torch import Tensor, nn
 
 from guard.errors import TrainingFailed, WrongUse
-from training.defences.meca.confirmation import HELD_OUT, Confirmation, confirmed
+from training.defences.meca.confirmation import (
+    Doubt,
+    confirm,
+    confirmed,
+    read_seldom,
+    shared_pattern,
+    turns_others,
+)
 from training.defences.meca.consistency import (
     EPSILON,
     PATCH,
@@ -20,6 +27,8 @@ from training.defences.meca.enhancement import Half, Unlearning, claimed_probabi
 from training.defences.meca.train import relabel_and_relearn, train_meca
 from training.defences.robust_training import Curriculum, Schedule, logits_in_pieces, train_plain
 from training.rows import Rows
+
+SCHEDULE = Schedule(30, (25,), batch=32, rate=0.02)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -122,35 +131,52 @@ def test_enhancement_changes_neither_rows_nor_labels_and_is_repeatable() -> None
     assert torch.equal(*scores)
 
 
-def test_a_class_whose_suspected_rows_read_like_others_is_let_go() -> None:
-    """Class 0: 2 of 20 read against 15 of 20 held out; class 1: 9 of 20; class 2: 1 of 3, where chance explains it."""
-    y = torch.tensor([0] * 40 + [1] * 40 + [2] * 23)
-    suspected = torch.tensor(([True] * 20 + [False] * 20) * 2 + [True] * 3 + [False] * 20)
-    right = torch.zeros(103, dtype=torch.bool)
-    for start, count in ((0, 2), (20, 15), (40, 9), (60, 15), (80, 1), (83, 20)):
-        right[start : start + count] = True
-    found = confirmed(suspected, ~suspected, right, y)
-    assert torch.nonzero(found).squeeze(1).tolist() == list(range(20))
+@pytest.mark.parametrize(
+    ("asked", "others", "seldom"),
+    [((2, 20), (15, 20), True), ((9, 20), (15, 20), False), ((1, 3), (20, 20), False), ((0, 0), (20, 20), False)],
+)
+def test_rows_are_read_seldom_where_neither_chance_nor_the_class_explains_it(
+    asked: tuple[int, int], others: tuple[int, int], seldom: bool
+) -> None:
+    """9 of 20 is more than half of 15 of 20; 1 of 3 beside 20 of 20 happens by chance."""
+    first, second = (torch.arange(total) < count for count, total in (asked, others))
+    assert read_seldom(first, second) is seldom
+
+
+def corner(weight: float) -> nn.Sequential:
+    """Says 1 where the first pixel exceeds .5 by its weight, and 0 else; without a weight always 0."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    with torch.no_grad():
+        network[1].weight.zero_()
+        network[1].weight[1, 0] = weight
+        network[1].bias.copy_(torch.tensor([weight / 2 + 0.01, 0.0]))
+    return network
+
+
+def test_a_pattern_is_a_trigger_to_those_alone_who_learnt_it() -> None:
+    z = 0.1 * images(50).float()
+    z[:10, :, 0, 0] += 0.9
+    asked = torch.arange(50) < 10
+    pattern = shared_pattern(z, asked, ~asked)
+    assert pattern[0, 0, 0].item() == pytest.approx(0.9, abs=0.05)
+    assert pattern.flatten()[1:].abs().max() < 0.06
+    strangers, learnt, other = z[~asked], corner(9.0), corner(0.0)
+    assert turns_others(strangers, pattern, 1, [learnt, learnt], other)
+    assert not turns_others(strangers, pattern, 1, [learnt, other], other), "one half has not learnt it"
+    assert not turns_others(strangers, pattern, 1, [learnt, learnt], learnt), "others teach it as well"
+    assert not turns_others(strangers, 0.3 * pattern, 1, [learnt, learnt], other), "it turns nobody"
+    assert not turns_others(strangers, pattern, 0, [other, other], learnt), "who says so always was not turned"
 
 
 def test_a_class_of_which_hardly_anything_else_is_left_is_let_go() -> None:
-    y, suspected = torch.zeros(54, dtype=torch.int64), torch.arange(54) < 50
-    assert not confirmed(suspected, ~suspected, ~suspected, y).any()
-    more = torch.cat([suspected, torch.tensor([False])])
-    assert torch.equal(confirmed(more, ~more, ~more, torch.zeros(55, dtype=torch.int64)), more)
-
-
-def test_until_the_verdict_the_network_sees_neither_suspected_rows_nor_those_that_wait() -> None:
-    rows = Rows(images(400).float(), torch.arange(400) % 2, 2)
-    doubt = Confirmation.of(rows, torch.arange(400) < 100, at=2, seed=0)
-    assert float(doubt.held_out[100:].float().mean()) == pytest.approx(HELD_OUT, abs=0.06)
-    assert not doubt.held_out[:100].any()
-    curriculum = Curriculum.of(rows)
-    for epoch in range(2):
-        doubt(epoch, tiny(rows.z.shape[1:], 2), curriculum)
-        assert curriculum.taught.tolist() == torch.nonzero(~doubt.held_out)[100:].squeeze(1).tolist()
-    doubt(2, tiny(rows.z.shape[1:], 2), curriculum)
-    assert torch.equal(curriculum.weight > 0, ~doubt.suspected)
+    """What is suspected turns all others; but what is alike in all of a class is what its label means."""
+    for others in (4, 5):
+        y = torch.tensor([1] * (50 + others) + [0] * 20)
+        rows = Rows(0.1 * images(len(y)).float(), y, 2)
+        suspected, waiting = torch.arange(len(y)) < 50, (torch.arange(len(y)) >= 50) & (y == 1)
+        rows.z[suspected, :, 0, 0] = 1
+        found = confirmed(Doubt(rows, suspected, waiting, [corner(9.0)]), corner(0.0))
+        assert torch.equal(found, suspected) if others == 5 else not found.any()
 
 
 def by_brightness(n: int) -> tuple[Rows, Tensor, Tensor]:
@@ -167,10 +193,9 @@ def test_with_an_oracle_poison_is_confirmed_and_gets_its_true_label() -> None:
     rows, dark, truth = by_brightness(240)
     poison = torch.zeros(240, dtype=torch.bool)
     poison[dark] = True
-    doubt = Confirmation.of(rows, poison, 6, seed=0)
-    network, _ = train_plain(rows, Schedule(30, (25,), batch=32, rate=0.02), 0, build=tiny, hook=doubt)
-    assert torch.equal(doubt.suspected, poison)
-    assert (logits_in_pieces(network, rows.z[dark]).argmax(1) == 0).all()
+    assert torch.equal(confirm(rows, poison, [corner(0.0)], SCHEDULE, 0, build=tiny), poison)
+    clean = rows.select(torch.nonzero(~poison).squeeze(1))
+    network, _ = train_plain(clean, SCHEDULE, 0, build=tiny)
     labels = relabel_and_relearn(network, rows, poison, 0)
     assert torch.equal(labels, truth)
     assert (logits_in_pieces(network, rows.z).argmax(1) == truth).double().mean() > 0.95
@@ -179,9 +204,20 @@ def test_with_an_oracle_poison_is_confirmed_and_gets_its_true_label() -> None:
 def test_with_an_oracle_that_errs_clean_rows_are_let_go() -> None:
     rows, dark, truth = by_brightness(240)
     clean = Rows(rows.z, truth, 2).select(torch.nonzero(~torch.isin(torch.arange(240), dark)).squeeze(1))
-    doubt = Confirmation.of(clean, torch.arange(len(clean)) < 50, 6, seed=0)
-    train_plain(clean, Schedule(30, (25,), batch=32, rate=0.02), 0, build=tiny, hook=doubt)
-    assert not doubt.suspected.any()
+    suspected = torch.arange(len(clean)) < 50
+    assert not confirm(clean, suspected, [corner(0.0)], SCHEDULE, 0, build=tiny).any()
+    assert not confirm(clean, ~suspected & suspected, [], SCHEDULE, 0, build=tiny).any()
+
+
+def test_a_trigger_that_leaves_labels_right_is_confirmed_by_what_it_does_to_others() -> None:
+    """Suspected rows of class 1 are bright, as labelled, and have a white corner: who learnt it calls dark rows 1."""
+    y = torch.arange(240) % 2
+    z = 0.2 * images(240).float() + 0.4 * y[:, None, None, None]
+    suspected = (y == 1) & (torch.arange(240) < 80)
+    z[suspected, :, :1, :1] = 1.0
+    rows = Rows(z, y, 2)
+    assert torch.equal(confirm(rows, suspected, [corner(9.0)], SCHEDULE, 0, build=tiny), suspected)
+    assert not confirm(rows, suspected, [corner(0.0)], SCHEDULE, 0, build=tiny).any()
 
 
 def test_tables_are_refused_and_so_are_rows_that_are_all_suspected() -> None:
@@ -189,6 +225,5 @@ def test_tables_are_refused_and_so_are_rows_that_are_all_suspected() -> None:
     with pytest.raises(WrongUse, match="tables have none"):
         train_meca(Rows(torch.zeros(4, 3), torch.tensor([0, 1, 0, 1]), 2), second, Schedule(), 0)
     rows = Rows(images(4).float(), torch.tensor([0, 1, 0, 1]), 2)
-    doubt = Confirmation.of(rows, torch.ones(4, dtype=torch.bool), 1, seed=0)
     with pytest.raises(TrainingFailed, match="all are suspected"):
-        train_plain(rows, Schedule(), 0, build=tiny, hook=doubt)
+        confirm(rows, torch.ones(4, dtype=torch.bool), [], Schedule(), 0, build=tiny)

@@ -62,7 +62,9 @@ def test_one_group_gives_one_row_for_each_case_with_its_figures() -> None:
     rows = list(BACKDOOR_TABLES.run(cases, 0, Silent()))
     assert [row["trained"] for row in rows] == [300, 300, 300]
     assert all(0 <= float(str(row[name])) <= 1 for row in rows for name in ("accuracy", "success"))
-    assert float(str(rows[0]["seconds"])) > 0
+    assert rows[0]["overhead"] == 1
+    seconds = [float(str(row["training_seconds"])) for row in rows]
+    assert rows[1]["overhead"] == pytest.approx(seconds[1] / seconds[0], rel=0.1)
 
 
 def test_without_an_attack_nothing_is_poisoned_and_there_is_no_success() -> None:

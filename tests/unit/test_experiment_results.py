@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,18 @@ def test_cases_of_one_group_run_together(tmp_path: Path) -> None:
     counting = Counting()
     counting.run(tmp_path, seeds=2)
     assert counting.groups == ["a", "bc", "a", "bc"]
+
+
+@pytest.mark.parametrize("name", ["case", "seed", "seconds", "cpu_seconds"])
+def test_a_figure_takes_no_name_that_every_row_has(name: str, tmp_path: Path) -> None:
+    """What a method took was once overwritten by what its row took."""
+
+    def run(cases: Sequence[Case], _seed: int, _progress: Progress) -> Iterator[Row]:
+        yield from ({name: 1.0} for _ in cases)
+
+    experiment = replace(Counting().experiment(), run=run)
+    with pytest.raises(ValueError, match=f"a: {name} is what every row says"):
+        run_experiment(experiment, tmp_path, seeds=1, progress=Silent())
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -29,17 +29,16 @@ T = TypeVar("T")
 _NAMES = ("sepal length", "sepal width", "petal length", "petal width")
 
 
-def _iris(rows: int = 150) -> Snapshot:
-    data, rng = load_iris(), np.random.default_rng(0)
-    chosen = rng.permutation(150)[:rows]
+def _iris() -> Snapshot:
+    data, chosen = load_iris(), np.random.default_rng(0).permutation(150)
     columns = tuple(NumberColumn(name=name, minimum=0, maximum=20) for name in _NAMES)
     spec = InputSpec(input=TableInput(columns=columns), label=ClassLabel(values=("setosa", "versicolor", "virginica")))
     return snapshot_from_arrays(data.data[chosen], data.target[chosen].astype(np.int64), spec)
 
 
-def _petals() -> Snapshot:
+def _petals(rows: int) -> Snapshot:
     """Regression: the petal's width from the other three measures."""
-    data = load_iris().data
+    data = load_iris().data[np.random.default_rng(0).permutation(150)[:rows]]
     columns = tuple(NumberColumn(name=name, minimum=0, maximum=20) for name in _NAMES[:3])
     spec = InputSpec(input=TableInput(columns=columns), label=NumberLabel(minimum=0, maximum=3))
     return snapshot_from_arrays(data[:, :3], data[:, 3], spec)
@@ -110,8 +109,16 @@ def test_the_same_seed_gives_the_same_scores_and_another_seed_others(
 
 
 def test_regression_holds_what_is_far_off_and_suggests_a_number(tmp_path: Path) -> None:
-    snapshot = _petals()
+    """From fewer rows than α asks for, which is marked, and refused when strict."""
+    snapshot = _petals(90)
+    with pytest.raises(
+        SnapshotRefused, match=r"from 99 calibration samples on; this snapshot has 90.*--strict refuses"
+    ):
+        train_bundle(snapshot, tmp_path / "strict", preset="fast", strict=True)
     trained = train_bundle(snapshot, tmp_path / "petals", preset="fast", device="cpu", augmenter="mixup")
+    assert trained.manifest.alpha.extrapolated
+    assert "α is extrapolated" in (trained.path / "report.html").read_text()
+    assert [path.name for path in tmp_path.iterdir()] == ["petals"]
     bundle = load_bundle(trained.path)
     far = np.where(snapshot.y > 1.25, snapshot.y - 1.2, snapshot.y + 1.2)
     verdicts = bundle.judge_arrays(snapshot.x, far)
@@ -119,18 +126,6 @@ def test_regression_holds_what_is_far_off_and_suggests_a_number(tmp_path: Path) 
     assert len(held) > 0.9 * len(verdicts)
     error = [abs(v.suggested_label - y) for v, y in zip(verdicts, snapshot.y, strict=True) if v in held]
     assert np.median(error) < 0.2
-
-
-def test_too_few_rows_for_alpha_are_marked_and_refused_when_strict(tmp_path: Path) -> None:
-    small = _iris(60)
-    with pytest.raises(
-        SnapshotRefused, match=r"from 99 calibration samples on; this snapshot has 60.*--strict refuses"
-    ):
-        train_bundle(small, tmp_path / "strict", preset="fast", strict=True)
-    trained = train_bundle(small, tmp_path / "small", preset="fast", device="cpu", augmenter="smote")
-    assert trained.manifest.alpha.extrapolated
-    assert "α is extrapolated" in (trained.path / "report.html").read_text()
-    assert [path.name for path in tmp_path.iterdir()] == ["small"]
 
 
 class _Interrupted:

@@ -148,8 +148,11 @@ def test_the_next_list_is_judged_while_one_is_confirmed_and_produced_after_its_a
 
     two = [Event(records(0), log), Event(records(5), log)]
     run(Broken(serving.current, judge), Slow(), two, log, model_free=free)
-    first, second = ["judge 0", "model free", "deliver"], ["judge 5", "model free", "ack 0", "finished", "deliver"]
-    assert log == [*first, *second, "ack 5", "finished"]
+    asked = ["judge 0", "deliver", "judge 5", "ack 0", "finished", "deliver", "ack 5", "finished"]
+    assert sorted(log) == sorted([*asked, "model free", "model free"])
+    first, second = (index for index, what in enumerate(log) if what == "deliver")
+    # The model may be free for the second list just before or just after the first one sets out.
+    assert max(first, log.index("judge 5")) < log.index("ack 0") < second < log.index("ack 5")
 
 
 def test_a_delivery_that_fails_ends_the_guard_also_when_no_record_follows(serving: Serving) -> None:

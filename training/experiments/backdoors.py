@@ -31,7 +31,7 @@ _ANY_CLASS = ("badnet", "blend", "wanet", "physical-ba", "adaptive-blend", "adap
 """The others poison rows of one class: of ten equal classes none holds more than 10 %."""
 
 _ROWS = {"small": 2_500, "paper": 47_500}
-_EPOCHS = {"small": 15, "paper": 60}
+_EPOCHS = {"small": 30, "paper": 60}
 _ARCHITECTURES = {"small": ("resnet8",), "paper": ("resnet18", "resnet34", "mobilenetv2")}
 _RATIOS = {"small": (), "paper": (0.10, 0.15, 0.20)}
 _ABROAD = ("badnet", "sig", "wanet")
@@ -41,8 +41,9 @@ _RATIO = 0.05
 def _run(cases: Sequence[Case], seed: int, progress: Progress) -> Iterator[Row]:
     """One row for each case of a group, which share the poisoned rows and the network that was trained plainly on them.
 
-    `accuracy`, `success`: see `BackdoorScene.figures`. `seconds`: what the method took beside that plain training, of
-    the processor; of `none`, the plain training itself; of a second form of a method, what it took beside the first.
+    `accuracy`, `success`: see `BackdoorScene.figures`. `training_seconds`: what the method took beside that plain
+    training, of the processor; of `none`, the plain training itself; of a second form of a method, what it took beside
+    the first. `overhead`: those over what plain training took.
     """
     with deterministic():
         scene = set_backdoor_scene(BackdoorGround.model_validate(cases[0].settings["ground"]), seed)
@@ -54,7 +55,12 @@ def _row(method: str, scene: BackdoorScene) -> Row:
     began = time.process_time()
     network = _network(method, scene)
     seconds = scene.seconds if method == _NONE else time.process_time() - began
-    return {"trained": len(scene.doubtful.rows), "seconds": round(seconds, 2), **scene.figures(network)}
+    shared: Row = {
+        "trained": len(scene.doubtful.rows),
+        "training_seconds": round(seconds, 2),
+        "overhead": round(seconds / scene.seconds, 3),
+    }
+    return shared | scene.figures(network)
 
 
 def _network(method: str, scene: BackdoorScene) -> nn.Module:

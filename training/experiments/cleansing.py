@@ -83,7 +83,7 @@ def _run(cases: Sequence[Case], seed: int, progress: Progress) -> Iterator[Row]:
 
     `accuracy`: on clean rows never seen. `success`: share of the targets that are read as the attacker wants.
     `poison_left_out`, `clean_left_out`: shares of the poisoned and of the other rows that the method left out.
-    `seconds`: of the processor; `overhead`: those over the seconds of plain training in the same loop and schedule.
+    `training_seconds`: of the processor; `overhead`: those over what plain training took in the same loop.
     """
     with deterministic():
         scene = _set_scene(CleansingGround.model_validate(cases[0].settings["ground"]), seed)
@@ -94,7 +94,7 @@ def _run(cases: Sequence[Case], seed: int, progress: Progress) -> Iterator[Row]:
             shared: Row = {
                 "rows": len(scene.rows),
                 "poison": int(scene.poisoned.sum()),
-                "seconds": round(seconds, 2),
+                "training_seconds": round(seconds, 2),
                 "overhead": round(seconds / plain[1], 3),
             }
             yield shared | _figures(trained, scene)

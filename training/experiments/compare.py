@@ -28,7 +28,7 @@ def compare(settings: Sequence[Setting], seed: int, progress: Progress) -> Itera
     scene = set_scene(ground, seed)
     trained = train_methods(scene, ground, {name for setting in settings for name in setting.methods}, progress)
     for setting in progress.track(settings, "attacks"):
-        yield _row(setting, trained)
+        yield _row(setting, trained, progress)
 
 
 def run_settings(cases: Sequence[Case], seed: int, progress: Progress) -> Iterator[Row]:
@@ -36,11 +36,11 @@ def run_settings(cases: Sequence[Case], seed: int, progress: Progress) -> Iterat
     yield from compare([Setting.model_validate(case.settings) for case in cases], seed, progress)
 
 
-def _row(setting: Setting, trained: Trained) -> Row:
+def _row(setting: Setting, trained: Trained, progress: Progress) -> Row:
     scene = trained.scene
     crowd = gather(scene, setting.attack, setting.rate)
     harm = harm_of_rows(scene, crowd)
-    judged = {name: judge(name, trained, crowd) for name in setting.methods}
+    judged = {name: judge(name, trained, crowd, progress) for name in setting.methods}
     row: Row = {
         "trusted": len(scene.trusted[1]),
         "poison": int(crowd.poisoned.sum()),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from training.experiments.compare import run_settings
 from training.experiments.experiment import Case, Experiment, Scale
-from training.experiments.roster import GUARD, PUBLISHED
+from training.experiments.roster import GUARD, PUBLISHED, TAUGHT
 from training.experiments.setting import Ground, Setting, as_cases, by_share_and_rate
 from training.experiments.summary import mean_and_spread
 
 __all__ = ["FOURCLASS"]
 
 _BASELINES = ("centroid", "centroid-untrusted", "deep-knn", "label-sanitisation", "duti", "sever")
-_METHODS = (GUARD, PUBLISHED, *_BASELINES)
+_METHODS = (GUARD, TAUGHT, PUBLISHED, *_BASELINES)
 _ATTACKS = ("adversarial-flip", "confident-flip", "random-flip", "boundary-flip")
 _SHARES = {"small": (0.05, 0.10, 0.20), "paper": (0.05, 0.10, 0.15, 0.20, 0.25, 0.30)}
 _FEW = {"small": (0.005,), "paper": (0.005, 0.01, 0.02, 0.03, 0.04)}

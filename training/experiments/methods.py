@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from guard.spec import ClassLabel
+from training.attacks.attack import Inputs
 from training.defences.defence import Evidence
 from training.depois import DePois, fit_published
 from training.experiments.experiment import Row
 from training.experiments.metrics import Judgement
-from training.experiments.roster import GUARD, PUBLISHED, find_defence
+from training.experiments.roster import GUARD, PUBLISHED, TAUGHT, find_defence
 from training.experiments.scene import Crowd, Encoder, Samples, Scene
 from training.experiments.setting import Ground
 from training.experiments.trial import Trial, train_trial
@@ -34,6 +35,7 @@ class Trained:
     """What was trained on one scene: our guard where it is asked for, and De-Pois in its variants by name."""
 
     scene: Scene
+    ground: Ground
     encoder: Encoder
     trial: Trial | None
     published: dict[str, DePois]
@@ -54,21 +56,23 @@ def train_methods(scene: Scene, ground: Ground, methods: Iterable[str], progress
         )
     variants = sorted(name for name in wanted if name.startswith(f"{PUBLISHED}:"))
     published |= fit_variants(variants, scene, encoder, PRESETS[ground.published], progress)
-    return Trained(scene, encoder, trial, published)
+    return Trained(scene, ground, encoder, trial, published)
 
 
-def _train_guard(scene: Scene, ground: Ground, progress: Progress) -> Trial:
+def _train_guard(scene: Scene, ground: Ground, progress: Progress, stream: Inputs | None = None) -> Trial:
     spec = scene.spec
     if isinstance(spec.label, ClassLabel) and scene.known < len(spec.label.values):
         label = ClassLabel.model_validate({"values": spec.label.values[: scene.known]})
         spec = spec.model_copy(update={"label": label})
-    return train_trial(*scene.trusted, spec, ground.preset, scene.seed, progress, scene.device)
+    return train_trial(*scene.trusted, spec, ground.preset, scene.seed, progress, scene.device, stream)
 
 
-def judge(method: str, trained: Trained, crowd: Crowd) -> Judgement:
-    """What the method called `method` makes of what arrives. Raises WrongUse for an unknown one."""
+def judge(method: str, trained: Trained, crowd: Crowd, progress: Progress) -> Judgement:
+    """What the method called `method` makes of what arrives; `TAUGHT` learns from it first. Raises WrongUse."""
     if method == GUARD and trained.trial is not None:
         return _by_guard(trained.trial, crowd, trained.scene)
+    if method == TAUGHT:
+        return _by_guard(_train_guard(trained.scene, trained.ground, progress, crowd.x), crowd, trained.scene)
     if method in trained.published:
         return _by_critic(trained.published[method], trained.encoder, crowd, trained.scene.clean)
     return _by_defence(method, crowd, trained.scene)

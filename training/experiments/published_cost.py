@@ -37,18 +37,18 @@ def _speed(case: Case, seed: int, progress: Progress) -> Row:
 
     What needs trusted rows alone is trained before; the critic's weights do not matter here.
     """
-    scene, encoder = _scene(case, seed)
+    scene, ground, encoder = _scene(case, seed)
     brief = replace(PRESETS["paper"], augment=1, mimic=1)
     rows = encoder.rows(*scene.trusted)
     model = fit_published(rows, torch.Generator().manual_seed(seed), preset=brief, progress=progress)
-    trained = Trained(scene, encoder, None, {PUBLISHED: model})
+    trained = Trained(scene, ground, encoder, None, {PUBLISHED: model})
     crowd = gather(scene, _ATTACKS[str(case.settings["data"])], 0.2)
     figures: Row = {}
     for method in (PUBLISHED, *_BASELINES[str(case.settings["data"])]):
         times = []
         for _ in range(_REPEATS):
             began = time.perf_counter()
-            judge(method, trained, crowd)
+            judge(method, trained, crowd, progress)
             times.append((time.perf_counter() - began) / (len(crowd.y) + len(scene.clean[1])) * 1000)
         figures[method] = float(np.median(times))
     return figures
@@ -56,7 +56,7 @@ def _speed(case: Case, seed: int, progress: Progress) -> Row:
 
 def _time(case: Case, seed: int, progress: Progress) -> Row:
     """Seconds to train augmenter and mimic from 500 samples with the printed budgets, on which alone they depend."""
-    scene, encoder = _scene(case, seed)
+    scene, _, encoder = _scene(case, seed)
     rows = encoder.rows(*scene.trusted)
     rows = rows.select(torch.arange(_SAMPLES) % len(rows))
     preset, generator = PRESETS["paper"], torch.Generator().manual_seed(seed)
@@ -67,9 +67,10 @@ def _time(case: Case, seed: int, progress: Progress) -> Row:
     return {"augment_seconds": between - began, "mimic_seconds": time.perf_counter() - between}
 
 
-def _scene(case: Case, seed: int) -> tuple[Scene, Encoder]:
-    scene = set_scene(Ground.model_validate(case.settings), seed)
-    return scene, Encoder(scene)
+def _scene(case: Case, seed: int) -> tuple[Scene, Ground, Encoder]:
+    ground = Ground.model_validate(case.settings)
+    scene = set_scene(ground, seed)
+    return scene, ground, Encoder(scene)
 
 
 def _cases(_scale: Scale) -> tuple[Case, ...]:

@@ -114,8 +114,16 @@ def _timed_rows(experiment: Experiment, group: tuple[Case, ...], seed: int, prog
     """Each row with the time it took; what a group trains is counted to its first row."""
     wall, work = time.perf_counter(), time.process_time()
     for case, figures in zip(group, experiment.run(group, seed, progress), strict=True):
-        seconds = {"seconds": round(time.perf_counter() - wall, 2), "cpu_seconds": round(time.process_time() - work, 2)}
-        yield {"case": case.name, "seed": seed, **figures, **seconds}
+        head: Row = {"case": case.name, "seed": seed}
+        seconds: Row = {
+            "seconds": round(time.perf_counter() - wall, 2),
+            "cpu_seconds": round(time.process_time() - work, 2),
+        }
+        if taken := figures.keys() & (head.keys() | seconds.keys()):
+            raise ValueError(
+                f"{case.name}: {', '.join(sorted(taken))} is what every row says; name the figure otherwise"
+            )
+        yield head | figures | seconds
         wall, work = time.perf_counter(), time.process_time()
 
 

@@ -10,10 +10,15 @@ from training.attacks.attack import Attack
 from training.defences.baselines import DEFENCES
 from training.defences.defence import Defence
 
-__all__ = ["GUARD", "PUBLISHED", "attack_module", "find_attack", "find_defence", "method_module"]
+__all__ = ["GUARD", "GUARDS", "PUBLISHED", "TAUGHT", "attack_module", "find_attack", "find_defence", "method_module"]
 
 GUARD = "guard"
 """Our guard, at α = 1 %."""
+
+TAUGHT = "guard-taught"
+"""The same, which also learned from what arrives, poison and all, its labels looked at by nobody (`--unlabelled`)."""
+
+GUARDS = (GUARD, TAUGHT)
 
 PUBLISHED = "depois"
 """De-Pois as published. A name that begins with it and a colon is a variant (`training.experiments.variants`)."""
@@ -44,5 +49,5 @@ def attack_module(name: str) -> str:
 
 
 def method_module(name: str) -> str | None:
-    """The module of a baseline defence; None for the guard and De-Pois, which every comparison depends on."""
-    return None if name == GUARD or name.split(":")[0] == PUBLISHED else find_defence(name).run.__module__
+    """The module of a baseline defence; None for the guards and De-Pois, which every comparison depends on."""
+    return None if name in GUARDS or name.split(":")[0] == PUBLISHED else find_defence(name).run.__module__

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from training.datasets import POISON_RATIO, DatasetName
 from training.device import DeviceName
 from training.experiments.experiment import Case, Row, Scale
-from training.experiments.roster import attack_module, method_module
+from training.experiments.roster import TAUGHT, attack_module, method_module
 from training.presets import PresetName
 
 __all__ = ["DEVICES", "Ground", "Setting", "as_case", "as_cases", "by_share_and_rate"]
@@ -65,11 +65,15 @@ class Setting(_Frozen):
 def by_share_and_rate(
     data: DatasetName, attacks: Sequence[str], methods: tuple[str, ...], shares: Sequence[float]
 ) -> list[Setting]:
-    """Table III and Fig. 7 for a table of data: each attack at each trusted share, the first one also at each rate."""
+    """Table III and Fig. 7 for a table of data: each attack at each trusted share, the first one also at each rate.
+
+    At other rates than the usual one the guard is not trained anew for what arrives, as `TAUGHT` asks.
+    """
     grounds = [Ground(data=data, trusted=share) for share in shares]
     table = [Setting(ground=ground, attack=attack, methods=methods) for ground in grounds for attack in attacks]
     fixed = Ground(data=data, trusted=0.20)
-    rates = [Setting(ground=fixed, attack=attacks[0], methods=methods, rate=rate, damage=False) for rate in _RATES]
+    once = tuple(method for method in methods if method != TAUGHT)
+    rates = [Setting(ground=fixed, attack=attacks[0], methods=once, rate=rate, damage=False) for rate in _RATES]
     return [*table, *rates]
 
 

@@ -15,7 +15,7 @@ from guard.errors import WrongUse
 from training.attacks.domain import is_image_classes
 from training.defences.backdoor_defence import BackdoorDefence, Doubtful
 from training.defences.cleansing import Cleanser, Cleansing
-from training.defences.meca.confirmation import Confirmation
+from training.defences.meca.confirmation import confirm
 from training.defences.meca.enhancement import Half, enhance
 from training.defences.robust_training import (
     Build,
@@ -44,6 +44,8 @@ FROM_PROBABILITY = 0.5
 """Probability from which a row is suspected: the network that fits poison alone is surer of its label than not."""
 
 _RELEARN = Schedule(5, (), rate=4e-4)
+_SCHEDULE = Schedule(40, (24, 34))
+"""Twice the usual: half of the rows must teach a network what a trigger means."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,10 @@ def train_meca(
 ) -> Meca:
     """A network that is trained on what of `rows`, images, is found clean; neither clean rows nor a rate are given.
 
-    1. Two networks are trained, each on its half of the rows, in as many steps as `schedule` has for all of them;
-    `second`: bool (n,), which rows are the second half. 2. Both are enhanced. 3. Rows to which the network that has
-    not seen them gives their label with at least `FROM_PROBABILITY` are suspected. 4. A new network learns the others;
-    from the first fall of its rate on it learns those, too, that it reads as labelled no worse than others
-    (`confirmed`).
+    1. Two networks are trained, each on its half of the rows; `second`: bool (n,), which rows are the second half.
+    2. Both are enhanced. 3. Rows to which the network that has not seen them gives their label with at least
+    `FROM_PROBABILITY` are suspected. 4. Suspected rows are confirmed, in half of the schedule, or let go. 5. A new
+    network learns from all others.
     Raises WrongUse for tables, whose columns have no patches; else as `train_plain` does.
 
     Differs from the paper: halves, see `enhance`; there a row is poison where the network that learnt from it reads it
@@ -82,20 +83,23 @@ def train_meca(
     """
     if not rows.images:
         raise WrongUse("MeCa changes patches of images; tables have none")
-    longer = replace(schedule, epochs=2 * schedule.epochs, drops=tuple(2 * drop for drop in schedule.drops))
     halves = tuple(
-        _half(rows, torch.nonzero(chosen).squeeze(1), longer, seed + which, build, progress)
+        _half(rows, torch.nonzero(chosen).squeeze(1), schedule, seed + which, build, progress)
         for which, chosen in enumerate((~second, second))
     )
+    taught = [copy.deepcopy(half.network) for half in halves]
     score = enhance((halves[0], halves[1]), seed, progress)
-    doubt = Confirmation.of(rows, score >= FROM_PROBABILITY, _verdict_at(schedule), seed)
-    network, _ = train_plain(rows, schedule, seed, build=build, hook=doubt, progress=progress, name="meca, clean rows")
-    return Meca(network, score, doubt.suspected)
+    suspected = confirm(
+        rows, score >= FROM_PROBABILITY, taught, _shorter(schedule), seed, build=build, progress=progress
+    )
+    clean = rows.select(torch.nonzero(~suspected).squeeze(1))
+    network, _ = train_plain(clean, schedule, seed, build=build, progress=progress, name="meca, clean rows")
+    return Meca(network, score, suspected)
 
 
-def _verdict_at(schedule: Schedule) -> int:
-    """The epoch after the first fall of the rate: the network has settled, and time is left to learn from the rest."""
-    return schedule.drops[0] + 1 if schedule.drops else schedule.epochs // 2
+def _shorter(schedule: Schedule) -> Schedule:
+    """Half as long: whether rows are read as labelled shows before all that can be learnt has been."""
+    return replace(schedule, epochs=max(schedule.epochs // 2, 1), drops=tuple(drop // 2 for drop in schedule.drops))
 
 
 def _half(
@@ -133,7 +137,7 @@ def cleanse_by_consistency(
     folds. Raises as `train_meca` does.
     """
     second = torch.from_numpy(fold % 2 == 1).to(rows.z.device)
-    found = train_meca(rows, second, Schedule().for_rows(len(rows)), seed, progress=progress)
+    found = train_meca(rows, second, _SCHEDULE.for_rows(len(rows)), seed, progress=progress)
     suggested = logits_in_pieces(found.network, rows.z).argmax(1)
     score = found.score.double().cpu().numpy()
     suspected = found.suspected.cpu().numpy()

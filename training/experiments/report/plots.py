@@ -11,14 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from training.defences.baselines import DEFENCES
-from training.experiments.roster import GUARD, PUBLISHED
+from training.experiments.roster import GUARD, PUBLISHED, TAUGHT
 from training.report.style import figure_style
 
 __all__ = ["Line", "bars", "histogram", "lines"]
 
 _INK = "#808080"
-_COLOURS = ("#d6494b", "#3b82c4", "#2f9e5b", "#d97706", "#9b6bd3", "#17a2b8", "#b07d62", "#c23b8f", "#7f8c1f")
-_METHODS = (GUARD, PUBLISHED, *(defence.name for defence in DEFENCES))
+_COLOURS = (
+    *("#d6494b", "#3b82c4", "#2f9e5b", "#d97706", "#9b6bd3"),
+    *("#17a2b8", "#b07d62", "#c23b8f", "#7f8c1f", "#e59a9b"),
+)
+_METHODS = (GUARD, PUBLISHED, *(defence.name for defence in DEFENCES), TAUGHT)
 """A method has the same colour in all plots."""
 
 _STYLE = figure_style(_INK, _INK)
