@@ -136,7 +136,7 @@ def test_the_page_holds_every_figure_that_is_there_and_every_picture_that_it_nam
     out = tmp_path / "docs" / "evaluation.md"
     write_report(folder, out)
     text = out.read_text()
-    assert "| fourclass | adversarial-flip | 5% | .900 ± .01 | 1.000 | .990 | .800 | .010 | .100 |" in text
+    assert "| fourclass | adversarial-flip | 5% | .900 ± .01 | 1.000 | .990 | .800 | .010 | – | .100 |" in text
     assert ".010 / .200 / .020" in text
     assert re.search(
         r"accuracy of De-Pois less that of CD, LF, 20 % trusted \| \+\.160 \| \+\.150 \| reproduced \|", text
@@ -165,7 +165,7 @@ def doubtful(method: str, **found: float) -> tuple[dict[str, Any], dict[str, Any
 
 def planted(attack: str | None, method: str, **found: float) -> tuple[dict[str, Any], dict[str, Any]]:
     ground = {"data": "cifar10", "attack": attack, "ratio": 0.05, "architecture": "resnet8"}
-    return {"ground": ground, "method": method}, figures(**found)
+    return {"ground": ground, "method": method}, figures(**{"overhead": 1.0} | found)
 
 
 def written(folder: Path, name: str, found: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
@@ -194,6 +194,7 @@ def test_backdoors_stand_by_attack_and_defence_with_their_mean(tmp_path: Path) -
         planted("badnet", "none", accuracy=0.6, success=1.0),
         planted("badnet", "clp", accuracy=0.5, success=0.2),
         planted("sig", "none", accuracy=0.8, success=0.5),
+        planted("sig", "clp", accuracy=0.5, success=0.2, overhead=0.02),
         planted(None, "none", accuracy=0.7),
     ]
     written(tmp_path, "backdoors", rows)
@@ -201,6 +202,7 @@ def test_backdoors_stand_by_attack_and_defence_with_their_mean(tmp_path: Path) -
     assert "| badnet | 5% | cifar10, resnet8 | .600 / 1.000 | .500 / .200 |" in table
     assert "| no attack | 5% | cifar10, resnet8 | .700 / – | – |" in table
     assert "| **mean** | 5% | cifar10, resnet8 | .700 / .750 | .500 / .200 |" in table
+    assert "| **overhead** | all | all | 1.00 | .51 |" in table
 
 
 def test_what_meca_claims_is_a_mean_over_all_attacks_or_missing(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ MECA_CLEANSER = Cleanser(
     name="meca",
     description="networks that unlearnt the task, and never saw a row, still read it as it is labelled",
     finds="triggers that many rows carry",
-    blind_to="poison that shares no pattern, triggers on rows that are read as labelled anyway, a class all of poison",
+    blind_to="poison that shares no pattern, triggers that differ from row to row and leave labels right",
     applies=is_image_classes,
     run=cleanse_by_consistency,
 )

@@ -27,20 +27,23 @@ def cleansing_table(evidence: Evidence) -> str:
 
 
 def backdoor_table(evidence: Evidence) -> str:
-    """Accuracy and success of every attack after every defence, the mean of the first ground's; empty without any."""
+    """Accuracy and success of every attack after every defence, the mean of the first ground's, the mean overhead."""
     cells: dict[tuple[str, ...], dict[str, tuple[float, float | None]]] = {}
+    overheads: dict[str, list[float]] = {}
     for settings, found in _measured(evidence, "backdoors"):
         ground = settings["ground"]
         attack = ground["attack"] or "no attack"
         place = (attack, f"{ground['ratio']:.0%}", f"{ground['data']}, {ground['architecture']}")
         cells.setdefault(place, {})[settings["method"]] = found["accuracy"]["mean"], _mean(found, "success")
+        overheads.setdefault(settings["method"], []).append(found["overhead"]["mean"])
     methods = list(dict.fromkeys(method for row in cells.values() for method in row))
     rows = [(*place, *(_pair(row.get(method)) for method in methods)) for place, row in cells.items()]
     ground = next((place[1:] for place in cells), ())
     table = [row for place, row in cells.items() if place[1:] == ground and place[0] != "no attack"]
     means = (_pair(_mean_pair([row[method] for row in table if method in row])) for method in methods)
     header = ("attack", "ratio", "data", *methods)
-    return markdown(header, [*rows, ("**mean**", *ground, *means)]) if rows else ""
+    cost = ("**overhead**", "all", "all", *(number(fmean(overheads[method]), 2) for method in methods))
+    return markdown(header, [*rows, ("**mean**", *ground, *means), cost]) if rows else ""
 
 
 def _measured(evidence: Evidence, experiment: str) -> Iterator[_Row]:

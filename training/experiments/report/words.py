@@ -18,7 +18,9 @@ there. Poison is made from rows outside the trusted set and stands in the place 
 true share of poison. Errors are those of the model that the attack was built for: trained on clean rows, on everything
 that arrives, and on what the guard lets through; for targeted attacks, the share of targets that are read as the
 attacker wants. The rate of poison is 20 % of |Sc| where nothing else is said. De-Pois is measured as published: cGAN
-with authenticator, conditional WGAN-GP, 2000 steps each; our guard keeps the mimic as one member. The member that looks
+with authenticator, conditional WGAN-GP, 2000 steps each; our guard keeps the mimic as one member. Taught by the stream:
+the guard also learned from the rows that arrive, poison among them, whose labels nobody looked at (`depois train
+--unlabelled`); how it does so was developed on draws of Fourclass. The member that looks
 behind JPEG was developed on the collisions and polytopes of CIFAR-10 at seed 0, and on no other row.
 """
 
@@ -45,6 +47,7 @@ learnt from clean rows.
 
 BACKDOORS = """
 Accuracy on clean test rows / share of triggered test rows that are read as the attacker's class, rows of that class
-left out. Clean part: trained on the rows that are not poison, which no defence knows.
-Fine-tuning, fine-pruning and SCAn get clean rows besides, 5 % as many as there are in training.
+left out. Clean part: trained on the rows that are not poison, which no defence knows. Fine-tuning, fine-pruning and
+SCAn get clean rows besides, 5 % as many as there are in training. Overhead: mean processor time over that of the plain
+training; what mends a trained network needs that training as well.
 """
