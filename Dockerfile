@@ -12,6 +12,8 @@ ARG RUNTIME=cpu
 
 FROM python:${PYTHON} AS build
 ARG RUNTIME
+# On a read-only root nothing can be compiled later: every start would compile each module that it imports.
+ENV UV_COMPILE_BYTECODE=1
 WORKDIR /src
 RUN python -m venv --without-pip /opt/guard && python -m venv --without-pip /opt/trainer
 COPY deploy/locks deploy/locks

@@ -23,13 +23,14 @@ help: ## Say what each target does
 
 setup: $(READY) ## Install everything into .venv, leaving .venv/bin/depois
 
+# Compiled once, here: where Python may write no bytecode, each process would compile all of torch anew.
 $(READY): $(LOCK) deploy/locks/uv.txt pyproject.toml
 	@rm -f .setup/ready-*
 	deploy/locks/bootstrap.sh "$(PYTHON)"
 	echo "==> Environment in $(VENV)"
 	$(UV) venv --quiet --allow-existing --python "$$(cat .setup/python)" $(VENV)
 	echo "==> Packages from $(LOCK) (a few GB the first time: torch is the larger part)"
-	$(UV) pip sync --require-hashes --python $(BIN)/python $(LOCK)
+	$(UV) pip sync --compile-bytecode --require-hashes --python $(BIN)/python $(LOCK)
 	echo "==> depois-guard itself"
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@

@@ -63,6 +63,14 @@ def test_from_filtered_samples_to_a_bound(world: Path, capsys: pytest.CaptureFix
     assert read_audit(Path("audit.json")).snapshot_digest == read_snapshot("candidate/snapshot").digest
 
 
+def test_a_stream_that_is_not_there_is_told_before_anything_is_written(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert retrain("--from", "judged", "--unlabelled", "stream.jsonl") == 1
+    assert "stream.jsonl is not there; --unlabelled names" in capsys.readouterr().err
+    assert not (world / "candidate").exists()
+
+
 def test_a_bound_above_the_limit_ends_with_3(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert retrain("--from", "judged") == 0
     assert main(["audit", "draw", "candidate", "--out", "audit", "--json"]) == 0
@@ -169,7 +177,10 @@ def test_a_candidate_is_trained_audited_compared_and_let_through(
     Path("stream.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     assert main(["filter", "stream.jsonl", "--bundle", "bundle", "--out", "judged"]) == 0
     command = ["retrain", "--snapshot", "snapshot", "--from", "judged", "--policy", "policy.toml", "--out", "candidate"]
-    assert main([*command, "--preset", "fast"]) == 0
+    assert main([*command, "--preset", "fast", "--augmenter", "none", "--unlabelled", "stream.jsonl", "--strict"]) == 0
+    trained = load_bundle("candidate/bundle").manifest.training
+    assert trained["augmenter"]["name"] == "none"
+    assert trained["unlabelled"]["records"] == 200
     assert main(["audit", "draw", "candidate", "--out", "audit"]) == 0
     review(tmp_path / "audit", lambda _: Action.RELEASED)
     assert main(["audit", "bound", "audit", "--out", "audit.json"]) == 0

@@ -30,6 +30,16 @@ def test_both_targets_end_as_an_unprivileged_user_with_a_health_check() -> None:
         assert "pip" not in found[target]
 
 
+def test_what_is_installed_is_compiled_for_no_start_can_keep_what_it_compiles() -> None:
+    found = stages()
+    assert "ENV UV_COMPILE_BYTECODE=1" in found["build"]
+    assert re.findall(r"^RUN (\S+ \S+) install", found["build-guard"] + found["build-trainer"], flags=re.MULTILINE) == [
+        "uv pip",
+        "uv pip",
+    ]
+    assert "PYTHONDONTWRITEBYTECODE=1" in found["base"]
+
+
 def test_the_guard_target_takes_nothing_from_the_trainer() -> None:
     assert re.findall(r"--from=(\S+)", stages()["guard"]) == ["build-guard"]
     assert "trainer-" not in stages()["build-guard"]

@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from guard.errors import WrongUse
+from guard.errors import InputUnreadable, WrongUse
 from guard.terminal import cell, printable
+from training.cli.data import open_unlabelled
 from training.presets import PresetName
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from guard.spec import InputSpec
     from training.retrain.candidate import Made
     from training.retrain.intake import Intake, Record
+    from training.snapshot import Snapshot
 
 __all__ = ["retrain"]
 
@@ -54,6 +56,18 @@ def retrain(
     device: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes a GPU where there is one.")
     ] = "auto",
+    augmenter: Annotated[
+        Literal["auto", "cgan", "mixup", "smote", "none"],
+        typer.Option(help="What makes synthetic rows; auto keeps what wins on held-out trusted rows."),
+    ] = "auto",
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse an α that must be extrapolated.")] = False,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Rows of the stream, poisoned or not: learn from where they lie, not from their labels.",
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(help="The bundle's name in verdicts.")] = "guard",
     version: Annotated[str, typer.Option(help="The bundle's version in verdicts.")] = "2",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
@@ -71,6 +85,8 @@ def retrain(
 
     if not inputs and config is None:
         raise WrongUse("name what may join: --from DIR or FILE, or --config GUARD.TOML for a clean topic")
+    if unlabelled is not None and not unlabelled.exists():
+        raise InputUnreadable(f"{unlabelled} is not there; --unlabelled names a file of samples, or a folder of images")
     written, trusted = read_policy(policy), read_snapshot(snapshot)
     intake = _take_in(
         trusted.spec, inputs or [], config, evidence or [], {"label": label, "source": source}, drop or []
@@ -81,7 +97,17 @@ def retrain(
     digest = None
     if not snapshot_only:
         digest = _train(
-            out, made.snapshot, alpha=alpha, preset=preset, device=device, seed=seed, name=name, version=version
+            out,
+            made.snapshot,
+            unlabelled,
+            alpha=alpha,
+            preset=preset,
+            device=device,
+            seed=seed,
+            augmenter=augmenter,
+            strict=strict,
+            name=name,
+            version=version,
         )
     if as_json:
         told = {**made.card.model_dump(), "candidate": str(out), "diff": made.shift.model_dump(), "bundle": digest}
@@ -132,12 +158,13 @@ def _clean_topic(config: Path) -> tuple[str, list[Record], list[Blame]]:
     return found.name, found.records, [found.blame] if found.blame else []
 
 
-def _train(out: Path, snapshot: Any, **settings: Any) -> str:
+def _train(out: Path, snapshot: Snapshot, unlabelled: Path | None, **settings: Any) -> str:
     from training.job import train_bundle
     from training.progress import terminal_progress
 
+    stream = None if unlabelled is None else open_unlabelled(unlabelled, snapshot)
     with terminal_progress() as progress:
-        trained = train_bundle(snapshot, out / "bundle", progress=progress, **settings)
+        trained = train_bundle(snapshot, out / "bundle", unlabelled=stream, progress=progress, **settings)
     typer.echo(f"{printable(str(trained.path))}  sha256 {trained.digest}", err=True)
     return trained.digest
 

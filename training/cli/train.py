@@ -71,12 +71,15 @@ def train(
     Example: depois train snapshot --out bundle --alpha 0.01 --preset standard
     """
     from guard.gate import read_audit
-    from training.job import train_bundle
-    from training.progress import terminal_progress
 
     snapshot = open_data(source, label, task, seed)
     stream = None if unlabelled is None else open_unlabelled(unlabelled, snapshot)
     found = None if audit is None else read_audit(audit)
+
+    # Loads torch, which takes seconds: what is wrong with the data is said before.
+    from training.job import train_bundle
+    from training.progress import terminal_progress
+
     with terminal_progress() as progress:
         trained = train_bundle(
             snapshot,
