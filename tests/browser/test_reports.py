@@ -8,18 +8,45 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
 
+from guard.cli.main import main
+from tests.support.bundles import make_bundle
 from tests.support.page import CHROMIUM
+from tests.unit.test_cleanse import blobs
 from tests.unit.test_demo_measure import SCENARIO
 from tests.unit.test_demo_report import demo_of
 from tests.unit.test_report import _images, _regression, _story, _table
+from tests.unit.test_retrain_compare import held_out
+from training.cleanse.cleanse import cleanse_snapshot
+from training.cleanse.report import render_page as render_cleansed
 from training.demo.report import render_report as render_demo
 from training.report.page import render_report
+from training.snapshot import write_snapshot
+
+
+def compared(folder: Path) -> str:
+    """What `depois compare` writes of two bundles."""
+    bundles = [str(make_bundle(folder / name, seed=seed)) for name, seed in (("one", 4), ("two", 5))]
+    write_snapshot(held_out(), folder / "held-out")
+    assert main(["compare", *bundles, "--trusted", str(folder / "held-out"), "--out", str(folder / "out")]) in {0, 3}
+    return (folder / "out" / "comparison.html").read_text()
+
+
+def attacked(folder: Path) -> str:
+    """What `depois redteam` writes of a bundle."""
+    bundle = str(make_bundle(folder / "bundle"))
+    write_snapshot(held_out(), folder / "rows")
+    assert main(["redteam", bundle, str(folder / "rows"), "--out", str(folder / "out")]) == 0
+    return (folder / "out" / "redteam.html").read_text()
+
 
 REPORTS = {
-    "demo": lambda: render_demo(demo_of(SCENARIO)),
-    "table": lambda: render_report(_story(_table(np.random.default_rng(0)))),
-    "images": lambda: render_report(_story(_images(np.random.default_rng(0)))),
-    "regression": lambda: render_report(_story(_regression(np.random.default_rng(0)))),
+    "demo": lambda _: render_demo(demo_of(SCENARIO)),
+    "table": lambda _: render_report(_story(_table(np.random.default_rng(0)))),
+    "images": lambda _: render_report(_story(_images(np.random.default_rng(0)))),
+    "regression": lambda _: render_report(_story(_regression(np.random.default_rng(0)))),
+    "cleanse": lambda _: render_cleansed(cleanse_snapshot(blobs(), "lgm")),
+    "compare": compared,
+    "redteam": attacked,
 }
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed; `make browser` installs it")
@@ -27,8 +54,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not instal
 
 @pytest.fixture(params=REPORTS, scope="module")
 def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    file: Path = tmp_path_factory.mktemp("report") / "report.html"
-    file.write_text(REPORTS[request.param]())
+    folder = tmp_path_factory.mktemp("report")
+    file = folder / "report.html"
+    file.write_text(REPORTS[request.param](folder))
     return file.as_uri()
 
 
