@@ -35,10 +35,7 @@ class TestSleeperAgent(OnDigits, AttackTester):
     def test_a_victim_trained_from_scratch_comes_to_doubt_what_carries_the_trigger(
         self, rows: AttackerRows, made: Poison, test: tuple[Inputs, Labels]
     ) -> None:
-        """Mean log p(wanted | source with trigger), by a network with a seed of its own: -18.0 → -4.9.
-
-        Half of a class at this ε seldom wins on digits: ASR 0 → 0.01. The error on clean digits: .094 → .114.
-        """
+        """By a network with a seed of its own. At this ε half of a class makes digits doubted, and seldom misread."""
         assert made.trigger is not None
         x, y = test
         shown = made.trigger.put(x[y == SOURCE], np.random.default_rng(0))

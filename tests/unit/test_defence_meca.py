@@ -166,6 +166,7 @@ def test_a_pattern_is_a_trigger_to_those_alone_who_learnt_it() -> None:
     assert not turns_others(strangers, pattern, 1, [learnt, learnt], learnt), "others teach it as well"
     assert not turns_others(strangers, 0.3 * pattern, 1, [learnt, learnt], other), "it turns nobody"
     assert not turns_others(strangers, pattern, 0, [other, other], learnt), "who says so always was not turned"
+    assert not turns_others(strangers[:0], pattern, 1, [learnt, learnt], other), "nobody is left to turn"
 
 
 def test_a_class_of_which_hardly_anything_else_is_left_is_let_go() -> None:
