@@ -9,10 +9,11 @@ import pytest
 
 from guard.errors import WrongUse
 from training.attacks.attack import Targets
-from training.datasets import data_folder
+from training.datasets import POISON_RATIO, data_folder
 from training.experiments.compare import compare, run_settings
 from training.experiments.damage import damage_left, harm_of_rows
 from training.experiments.experiment import Row
+from training.experiments.fourclass import FOURCLASS
 from training.experiments.roster import find_attack, find_defence
 from training.experiments.scene import gather, set_scene
 from training.experiments.setting import Ground, Setting, as_cases
@@ -118,16 +119,26 @@ def test_the_guard_on_images_knows_which_classes_it_does_not_know() -> None:
 def test_a_table_end_to_end() -> None:
     """Fourclass at 20 % trusted: the guard finds flips and hardly any clean row, and its victim recovers."""
     given = settings(
-        "confident-flip", methods=("guard", "depois", "duti", "sever"), ground={"data": "fourclass", "clean_rows": None}
+        "confident-flip",
+        methods=("guard", "guard-taught", "depois", "duti", "sever"),
+        ground={"data": "fourclass", "clean_rows": None},
     )
     row = next(compare(given, 0, Silent()))
     guard, error = row["methods"]["guard"], row["error"]
     assert (row["trusted"], row["poison"], row["clean"]) == (145, 121, 259)
     assert guard["recall"] > 0.9
     assert guard["fqr"] <= 0.05
+    assert row["methods"]["guard-taught"]["recall_at_1"] > 0.9
+    assert row["methods"]["guard-taught"] != guard
     assert guard["recall_at_5"] > 0.95
     assert error["guard"] <= error["clean"] + 0.03 < error["unguarded"]
     assert np.isfinite(guard["auroc"])
+
+
+def test_at_rare_rates_no_guard_is_trained_anew_for_what_arrives() -> None:
+    for case in FOURCLASS.cases("small"):
+        setting = Setting.model_validate(case.settings)
+        assert ("guard-taught" in setting.methods) == ("guard" in setting.methods and setting.rate == POISON_RATIO)
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
