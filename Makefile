@@ -16,7 +16,7 @@ READY := .setup/ready-$(RUNTIME)
 # One worker a core, each with one thread: networks this small gain nothing from more, and lose much when they share.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-.PHONY: help setup demo test test-all lint bench bench-kafka experiments schemas lock browser axe kafka prometheus kustomize asyncapi sbom clean
+.PHONY: help setup demo test test-all checked lint tools bench bench-kafka experiments schemas lock browser axe kafka prometheus kustomize asyncapi sbom clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 22
@@ -39,11 +39,19 @@ $(READY): $(LOCK) deploy/locks/uv.txt pyproject.toml
 demo: $(READY) ## Train on real digits, filter a poisoned crowd, write demo-output/report.html
 	$(BIN)/depois demo
 
-test: $(READY) lint browser axe kafka prometheus kustomize asyncapi ## Lint and the test suite (what CI runs)
+test: checked ## Lint and the test suite (what CI runs)
 	$(PYTEST)
 
-test-all: $(READY) lint browser axe kafka prometheus kustomize asyncapi ## The same with the slow tests
+test-all: checked ## The same with the slow tests
 	$(PYTEST) -m "not bench"
+
+# What tests need is fetched while mypy has the other core.
+checked: $(READY)
+	@$(MAKE) --no-print-directory tools & fetching=$$!
+	$(MAKE) --no-print-directory lint || { wait $$fetching; exit 1; }
+	wait $$fetching
+
+tools: browser axe kafka prometheus kustomize asyncapi ## Install what the tests need beside Python
 
 lint: $(READY) ## Formatting, ruff, mypy --strict, Dockerfile
 	@echo "==> ruff, mypy, hadolint"

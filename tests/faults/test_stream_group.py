@@ -22,7 +22,7 @@ RATE = 2000
 Make = Callable[..., Worker]
 
 
-@pytest.mark.parametrize(("members", "turns"), [(3, 4), pytest.param(5, 40, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("members", "turns"), [(3, 3), pytest.param(5, 40, marks=pytest.mark.slow)])
 def test_members_join_leave_and_die(broker: Broker, fruit: Path, make_worker: Make, members: int, turns: int) -> None:
     rng, topics = random.Random(members), make_topics(broker, PARTITIONS)
     workers = [make_worker(settings(broker.bootstrap, topics, fruit)) for _ in range(members)]

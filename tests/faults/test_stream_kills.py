@@ -77,7 +77,7 @@ def test_a_killed_guard_of_the_same_name_takes_over_before_its_session_has_ended
     assert_sound(broker, topics, group_of(topics))
 
 
-@pytest.mark.parametrize("stops", [2, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stops", [1, pytest.param(20, marks=pytest.mark.slow)])
 def test_stops_under_load_are_quick_and_nothing_is_read_again(
     broker: Broker, fruit: Path, make_worker: Make, stops: int
 ) -> None:

@@ -105,7 +105,7 @@ def test_images_come_with_pictures(tmp_path: Path) -> None:
     y = digits.y[:200].copy()
     y[:6] = (y[:6] + 1) % 10
     write_snapshot(snapshot_from_arrays(digits.x[:200], y, digits.spec), tmp_path / "digits")
-    assert main(["cleanse", str(tmp_path / "digits"), "--out", str(tmp_path / "out")]) == 0
+    assert main(["cleanse", str(tmp_path / "digits"), "--method", "lgm", "--out", str(tmp_path / "out")]) == 0
     assert "data:image/png;base64," in (tmp_path / "out" / "report.html").read_text()
     rows = [json.loads(line) for line in (tmp_path / "out" / "rows.jsonl").read_text().splitlines()]
     assert sum(row["suspected"] for row in rows[:6]) >= 4
