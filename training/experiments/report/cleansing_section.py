@@ -35,14 +35,15 @@ def backdoor_table(evidence: Evidence) -> str:
         attack = ground["attack"] or "no attack"
         place = (attack, f"{ground['ratio']:.0%}", f"{ground['data']}, {ground['architecture']}")
         cells.setdefault(place, {})[settings["method"]] = found["accuracy"]["mean"], _mean(found, "success")
-        overheads.setdefault(settings["method"], []).append(found["overhead"]["mean"])
+        if (overhead := _mean(found, "overhead")) is not None:
+            overheads.setdefault(settings["method"], []).append(overhead)
     methods = list(dict.fromkeys(method for row in cells.values() for method in row))
     rows = [(*place, *(_pair(row.get(method)) for method in methods)) for place, row in cells.items()]
     ground = next((place[1:] for place in cells), ())
     table = [row for place, row in cells.items() if place[1:] == ground and place[0] != "no attack"]
     means = (_pair(_mean_pair([row[method] for row in table if method in row])) for method in methods)
     header = ("attack", "ratio", "data", *methods)
-    cost = ("**overhead**", "all", "all", *(number(fmean(overheads[method]), 2) for method in methods))
+    cost = ("**overhead**", "all", "all", *(_mean_of(overheads.get(method)) for method in methods))
     return markdown(header, [*rows, ("**mean**", *ground, *means), cost]) if rows else ""
 
 
@@ -66,6 +67,10 @@ def _mean(found: dict[str, Any], figure: str) -> float | None:
 
 def _cell(found: dict[str, Any], figure: str) -> str:
     return with_spread(_mean(found, figure), found[figure]["std"] if figure in found else None)
+
+
+def _mean_of(values: list[float] | None) -> str:
+    return number(fmean(values) if values else None, 2)
 
 
 def _pair(cell: tuple[float, float | None] | None) -> str:
