@@ -49,5 +49,5 @@ BACKDOORS = """
 Accuracy on clean test rows / share of triggered test rows that are read as the attacker's class, rows of that class
 left out. Clean part: trained on the rows that are not poison, which no defence knows. Fine-tuning, fine-pruning and
 SCAn get clean rows besides, 5 % as many as there are in training. Overhead: mean processor time over that of the plain
-training; what mends a trained network needs that training as well.
+training; what mends a trained network needs that training as well, and relabelling all of MeCa.
 """
